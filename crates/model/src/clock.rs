@@ -1,6 +1,10 @@
 //! Time is handed in: nothing but [`SystemClock`] reads the machine's clock.
 
-use std::{fmt, sync::atomic::{AtomicU64, Ordering}, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Actor, CallId, ClientId, EventId, GrantId, ScopeSet, SessionId, TenantId, Timestamp, TokenId, UpstreamName, UserId};
+use crate::{
+    Actor, CallId, ClientId, EventId, GrantId, ScopeSet, SessionId, TenantId, Timestamp, TokenId, UpstreamName, UserId,
+};
 
 /// The version of this schema, in every event.
 pub const EVENT_VERSION: u16 = 1;

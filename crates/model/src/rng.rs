@@ -1,6 +1,9 @@
 //! Randomness is handed in, so that a test can repeat a run.
 
-use std::{fmt, sync::atomic::{AtomicU64, Ordering}};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// A source of random bytes.
 pub trait Rng: Send + Sync + fmt::Debug {

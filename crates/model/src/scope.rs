@@ -18,7 +18,11 @@ impl Scope {
         let legal = |b: u8| b == 0x21 || (0x23..=0x5b).contains(&b) || (0x5d..=0x7e).contains(&b);
         if value.is_empty() || value.len() > 256 || !value.bytes().all(legal) {
             let value = value.chars().take(80).collect();
-            return Err(BadId { noun: "scope", value, why: "use 1 to 256 printable ASCII characters without space, quote and backslash" });
+            return Err(BadId {
+                noun: "scope",
+                value,
+                why: "use 1 to 256 printable ASCII characters without space, quote and backslash",
+            });
         }
         Ok(Self(value))
     }
