@@ -1,1 +1,32 @@
-//! TODO
+//! OAuth's messages, documents and tokens, without input or output.
+//!
+//! | module | what for |
+//! |---|---|
+//! | [`token`], [`id_token`] | access tokens (RFC 9068): issue, verify; ID tokens: issue |
+//! | [`keys`] | signing keys and JWK sets (RFC 7517) |
+//! | [`jws`], [`strict`] | compact JWS and JSON of strangers, taken apart strictly |
+//! | [`pkce`], [`redirect`] | the two checks that a code depends on (RFC 7636, RFC 8252) |
+//! | [`registration`], [`client_document`] | what clients say about themselves (RFC 7591, CIMD) |
+//! | [`client_assertion`] | `private_key_jwt` (RFC 7523) |
+//! | [`metadata`], [`challenge`], [`error`] | what we say (RFC 8414, 9728, 6750, 6749) |
+//!
+//! It never opens a socket, reads a clock or a store, or decides who may do what.
+
+pub mod challenge;
+pub mod client_assertion;
+pub mod client_document;
+pub mod error;
+pub mod id_token;
+pub mod jws;
+pub mod keys;
+pub mod metadata;
+pub mod pkce;
+pub mod redirect;
+pub mod registration;
+pub mod strict;
+pub mod token;
+
+pub use challenge::Challenge;
+pub use error::{ErrorCode, OAuthError};
+pub use keys::{Jwk, JwkSet, KeyFault, KeySource, SigningKey, VerifyingKey};
+pub use token::{AccessClaims, Expect, TokenFault, verify_access_token};

@@ -1,0 +1,99 @@
+//! `POST /oauth/par`: pushed authorization requests (RFC 9126).
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use sallyport_model::EventKind;
+use sallyport_oauth::ErrorCode;
+use sallyport_storage::{Parked, ParkedKind};
+use serde::{Deserialize, Serialize};
+
+use super::request;
+use crate::{
+    bearer,
+    caller::Caller,
+    client_auth,
+    error::{Ended, Refusal, failed, no_store},
+    parameters::Parameters,
+    record::Known,
+    server::Server,
+    token::form,
+};
+
+const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
+
+#[derive(Serialize, Deserialize)]
+struct Pushed {
+    client: String,
+    parameters: Parameters,
+}
+
+#[derive(Serialize)]
+struct PushedResponse {
+    request_uri: String,
+    expires_in: u64,
+}
+
+/// Checks a request whole and keeps it for one use by the same client.
+pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body: Bytes) -> Response {
+    let mut known = Known::default();
+    match push(&server, &caller, &body, &mut known).await {
+        Ok(response) => no_store((StatusCode::CREATED, Json(response)).into_response()),
+        Err(Ended::Refused(refusal)) => {
+            server.refuse(EventKind::AuthorizationRefused, &caller, &known, &refusal).await
+        }
+        Err(Ended::Failed(error)) => failed(&error),
+    }
+}
+
+async fn push(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) -> Result<PushedResponse, Ended> {
+    server.limits.authorization(caller)?;
+    let parameters = form(&caller.headers, body)?;
+    if parameters.get("request_uri").is_some() {
+        let wrong = "request_uri must not be pushed";
+        return Err(Refusal::new(ErrorCode::InvalidRequest, wrong, "request_uri_pushed").into());
+    }
+    // A client known by its document may come here first, before anything was fetched.
+    if let Some(id) = parameters.get("client_id") {
+        server.client_now(id, caller).await?;
+    }
+    let client = client_auth::authenticate(server, caller, &parameters, known).await?;
+    let parameters = parameters.with("client_id", client.id.as_str());
+    let target = request::target(server, caller, &parameters, known).await?;
+    request::check(server, &target, &parameters)?;
+    let (handle, digest) = bearer::mint(server.rng.as_ref());
+    let lifetime = server.config.lifetimes.pushed_request;
+    let pushed = Pushed { client: client.id.to_string(), parameters: parameters.without_credentials() };
+    let parked = Parked {
+        handle: digest,
+        kind: ParkedKind::Pushed,
+        body: serde_json::to_string(&pushed).map_err(|_| unusable())?,
+        expires_at: server.now().plus(lifetime),
+    };
+    server.store.park(&parked).await?;
+    Ok(PushedResponse { request_uri: format!("{PREFIX}{handle}"), expires_in: lifetime.as_secs() })
+}
+
+/// The parameters behind a `request_uri` of ours, once, for the client that pushed them.
+pub(crate) async fn take(server: &Server, request_uri: &str, client: Option<&str>) -> Result<Parameters, Ended> {
+    let digest = request_uri.strip_prefix(PREFIX).and_then(bearer::presented).ok_or(unusable())?;
+    let now = server.now();
+    let read = |parked: Parked| serde_json::from_str::<Pushed>(&parked.body).map_err(|_| unusable());
+    // Looked at first, so that another client's guess does not take it away.
+    let pushed = read(server.store.parked(&digest, ParkedKind::Pushed, now).await?.ok_or(unusable())?)?;
+    if client != Some(pushed.client.as_str()) {
+        return Err(unusable().into());
+    }
+    Ok(read(server.store.unpark(&digest, ParkedKind::Pushed, now).await?.ok_or(unusable())?)?.parameters)
+}
+
+const fn unusable() -> Refusal {
+    let what = "request_uri is none that this client pushed here, has ended or was used";
+    Refusal::new(ErrorCode::InvalidRequestUri, what, "request_uri_unusable")
+}

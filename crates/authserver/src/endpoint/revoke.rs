@@ -1,0 +1,86 @@
+//! `POST /oauth/revoke` (RFC 7009).
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use sallyport_model::EventKind;
+use sallyport_oauth::{ErrorCode, OAuthError, token};
+use sallyport_storage::{ClientRecord, RevocationSubject};
+
+use crate::{
+    bearer, client_auth,
+    caller::Caller,
+    error::{Ended, Refusal, failed, no_store},
+    record::Known,
+    server::Server,
+    token::form,
+};
+
+const FOREIGN: Refusal =
+    Refusal::new(ErrorCode::UnauthorizedClient, "the token was not issued to this client", "token_of_another_client");
+
+/// Revokes a refresh token with its whole grant, or one access token. 200 also for a token that
+/// nobody knows; 503 when the revocation could not be made durable.
+pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body: Bytes) -> Response {
+    let mut known = Known::default();
+    match revoke(&server, &caller, &body, &mut known).await {
+        Ok(()) => no_store(StatusCode::OK.into_response()),
+        Err(Ended::Refused(refusal)) => server.refuse(EventKind::TokenRefused, &caller, &known, &refusal).await,
+        Err(Ended::Failed(error)) => failed(&error),
+    }
+}
+
+async fn revoke(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) -> Result<(), Ended> {
+    let parameters = form(&caller.headers, body)?;
+    let client = client_auth::authenticate(server, caller, &parameters, known).await?;
+    let token = parameters.get("token").ok_or(OAuthError::new(ErrorCode::InvalidRequest, "token is missing"))?;
+    known.fact("by", "client");
+    match bearer::presented(token) {
+        Some(digest) => revoke_refresh(server, caller, &client, &digest, known).await,
+        None => revoke_access(server, caller, &client, token, known).await,
+    }
+}
+
+async fn revoke_refresh(
+    server: &Server,
+    caller: &Caller,
+    client: &ClientRecord,
+    digest: &sallyport_storage::Digest,
+    known: &mut Known,
+) -> Result<(), Ended> {
+    let Some((grant, _)) = server.store.grant_of_refresh(digest, server.now()).await? else { return Ok(()) };
+    if grant.client != client.id {
+        return Err(FOREIGN.into());
+    }
+    known.grant(&grant);
+    known.fact("what", "grant");
+    server.revoke_grant(&grant.id).await?;
+    Ok(server.record(server.event(EventKind::Revoked, caller, known)).await?)
+}
+
+async fn revoke_access(
+    server: &Server,
+    caller: &Caller,
+    client: &ClientRecord,
+    token: &str,
+    known: &mut Known,
+) -> Result<(), Ended> {
+    let Ok(claims) = token::read_own(token, server.keys.as_ref(), server.issuer()) else { return Ok(()) };
+    if claims.client_id != client.id {
+        return Err(FOREIGN.into());
+    }
+    if let Some(grant) = server.store.grant(&claims.grant).await? {
+        known.grant(&grant);
+    }
+    if let Some(who) = &mut known.who {
+        who.token = Some(claims.jti.clone());
+    }
+    known.fact("what", "token");
+    server.store.revoke(&RevocationSubject::Token(claims.jti), server.now()).await?;
+    Ok(server.record(server.event(EventKind::Revoked, caller, known)).await?)
+}

@@ -1,0 +1,130 @@
+//! Audit events of the authorization server. Each is durable before its response leaves; what cannot
+//! be recorded does not happen.
+
+use std::collections::BTreeMap;
+
+use sallyport_model::{
+    AuditEvent, ClientId, EventId, EventKind, GrantId, TenantId,
+    event::{DecisionFacts, Who},
+};
+use sallyport_storage::{Grant, RevocationSubject};
+use serde_json::{Value, json};
+
+use crate::{
+    AuthServerError,
+    caller::Caller,
+    error::{Refusal, json as error_json},
+    server::Server,
+};
+
+const LONGEST_CLAIM: usize = 200;
+
+/// What is known of a request while it is worked on; goes into the event if it is refused.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) who: Option<Who>,
+    /// A client that exists; whether it proved to be that client is another question.
+    pub(crate) client: Option<ClientId>,
+    /// Whatever the request said of itself.
+    pub(crate) claimed: BTreeMap<String, String>,
+    pub(crate) facts: BTreeMap<String, Value>,
+}
+
+impl Known {
+    /// Notes an unverified claim, shortened and without control characters.
+    pub(crate) fn claim(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            let value = value.chars().take(LONGEST_CLAIM).map(|c| if c.is_control() { '\u{fffd}' } else { c });
+            self.claimed.insert(name.to_owned(), value.collect());
+        }
+    }
+
+    /// Notes a fact.
+    pub(crate) fn fact(&mut self, name: &str, value: impl Into<Value>) {
+        self.facts.insert(name.to_owned(), value.into());
+    }
+
+    /// Notes whose grant it is about.
+    pub(crate) fn grant(&mut self, grant: &Grant) {
+        self.tenant = Some(grant.tenant.clone());
+        self.who = Some(who(grant));
+        self.fact("resource", grant.resource.as_str());
+    }
+}
+
+/// The principal of a grant.
+pub(crate) fn who(grant: &Grant) -> Who {
+    Who {
+        subject: grant.subject.clone(),
+        on_behalf_of: Vec::new(),
+        client: Some(grant.client.clone()),
+        session: Some(grant.session.clone()),
+        grant: Some(grant.id.clone()),
+        token: None,
+    }
+}
+
+impl Server {
+    /// An event of `kind` with what is known.
+    pub(crate) fn event(&self, kind: EventKind, caller: &Caller, known: &Known) -> AuditEvent {
+        let now = self.now();
+        let mut event = AuditEvent::new(kind, EventId::mint(now, self.rng.as_ref()), now);
+        event.source = Some(caller.source());
+        event.tenant.clone_from(&known.tenant);
+        event.who.clone_from(&known.who);
+        event.facts.clone_from(&known.facts);
+        if let (None, Some(client)) = (&known.who, &known.client) {
+            event.facts.insert("client".to_owned(), json!(client));
+        }
+        if known.who.is_none() && !known.claimed.is_empty() {
+            event.claimed = Some(known.claimed.clone());
+        }
+        event
+    }
+
+    /// Records; `Ok` means durable.
+    pub(crate) async fn record(&self, event: AuditEvent) -> Result<(), AuthServerError> {
+        self.recorder.record(event).await?;
+        Ok(())
+    }
+
+    /// Records a refusal. A stranger's is recorded one by one only up to a limit per source.
+    pub(crate) async fn record_refusal(
+        &self,
+        kind: EventKind,
+        caller: &Caller,
+        known: &Known,
+        refusal: &Refusal,
+    ) -> Result<(), AuthServerError> {
+        let stranger = known.who.is_none() && known.client.is_none();
+        if stranger && !self.limits.records_refusal(caller) {
+            tracing::warn!(reason = refusal.reason, "refused a stranger; more than are recorded one by one");
+            return Ok(());
+        }
+        let mut event = self.event(kind, caller, known);
+        event.decision = Some(DecisionFacts { allowed: false, code: refusal.reason.to_owned(), needed: None });
+        event.facts.insert("error".to_owned(), json!(refusal.error.code));
+        self.record(event).await
+    }
+
+    /// Records a refusal and answers it as JSON.
+    pub(crate) async fn refuse(
+        &self,
+        kind: EventKind,
+        caller: &Caller,
+        known: &Known,
+        refusal: &Refusal,
+    ) -> axum::response::Response {
+        match self.record_refusal(kind, caller, known, refusal).await {
+            Ok(()) => error_json(refusal.error),
+            Err(error) => crate::error::failed(&error),
+        }
+    }
+
+    /// Revokes a grant with everything that came of it.
+    pub(crate) async fn revoke_grant(&self, grant: &GrantId) -> Result<(), AuthServerError> {
+        self.store.revoke(&RevocationSubject::Grant(grant.clone()), self.now()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! `grant_type=authorization_code` (OAuth 2.1 section 4.1.3).
+
+use sallyport_model::EventKind;
+use sallyport_oauth::pkce;
+use sallyport_storage::{ClientRecord, CodeRecord, CodeUse, Grant, NewRefresh};
+
+use super::issue::{Order, TokenResponse, issue};
+use crate::{
+    bearer,
+    caller::Caller,
+    error::{Ended, Refusal},
+    parameters::Parameters,
+    record::Known,
+    resources,
+    server::Server,
+};
+
+const fn refuse(reason: &'static str) -> Refusal {
+    Refusal::grant("the code is wrong, spent, ended or not this client's", reason)
+}
+
+/// Redeems a code. Presenting it spends it, whatever else is wrong with the request; what was then not
+/// redeemed takes its grant with it.
+pub(crate) async fn redeem(
+    server: &Server,
+    caller: &Caller,
+    client: &ClientRecord,
+    parameters: &Parameters,
+    known: &mut Known,
+) -> Result<TokenResponse, Ended> {
+    let code = parameters.require("code", "code is missing")?;
+    let digest = bearer::presented(code).ok_or(refuse("code_malformed"))?;
+    let record = match server.store.consume_code(&digest, server.now()).await? {
+        CodeUse::Fresh(record) => record,
+        CodeUse::Replayed(grant) => {
+            if let Some(grant) = server.store.grant(&grant).await? {
+                known.grant(&grant);
+            }
+            known.fact("what", "code");
+            server.record(server.event(EventKind::ReplayDetected, caller, known)).await?;
+            return Err(refuse("code_replayed").into());
+        }
+        CodeUse::Expired => return Err(refuse("code_expired").into()),
+        CodeUse::Unknown => return Err(refuse("code_unknown").into()),
+    };
+    let grant = server.store.grant(&record.grant).await?.ok_or(refuse("grant_gone"))?;
+    known.grant(&grant);
+    if let Err(refusal) = check(server, client, parameters, &record, &grant) {
+        server.revoke_grant(&grant.id).await?;
+        return Err(refusal.into());
+    }
+    if let Some(refusal) = server.person_refused(&record.tenant, &record.user).await? {
+        return Err(refusal.into());
+    }
+    let refresh_token = first_refresh(server, client, &grant).await?;
+    let openid = record.scopes.iter().any(|scope| scope.as_str() == "openid");
+    let order = Order {
+        grant: &grant,
+        scopes: record.scopes,
+        lifetime: server.config.lifetimes.access_token,
+        refresh_token,
+        identify: openid.then_some(record.nonce),
+    };
+    Ok(issue(server, caller, order, known).await?)
+}
+
+fn check(
+    server: &Server,
+    client: &ClientRecord,
+    parameters: &Parameters,
+    record: &CodeRecord,
+    grant: &Grant,
+) -> Result<(), Refusal> {
+    if record.client != client.id {
+        return Err(refuse("code_of_another_client"));
+    }
+    // OAuth 2.1 does not repeat the redirect URI, since PKCE binds the code; OAuth 2.0 does.
+    if parameters.get("redirect_uri").is_some_and(|uri| uri != record.redirect_uri) {
+        return Err(refuse("redirect_uri_differs"));
+    }
+    let verifier = parameters.get("code_verifier").ok_or(refuse("pkce_verifier_missing"))?;
+    if !pkce::verifies(&record.code_challenge, verifier) {
+        return Err(refuse("pkce_verifier_wrong"));
+    }
+    same_resource(server, parameters, &record.resource)?;
+    if grant.revoked_at.is_some() || grant.expires_at <= server.now() {
+        return Err(refuse("grant_ended"));
+    }
+    Ok(())
+}
+
+/// RFC 8707 section 2.2: the resource of the token request is that of the grant.
+pub(super) fn same_resource(server: &Server, parameters: &Parameters, granted: &str) -> Result<(), Refusal> {
+    let Some(asked) = parameters.get("resource") else { return Ok(()) };
+    let same = resources::named(server.resources.as_ref(), Some(asked)).is_some_and(|info| info.uri == granted);
+    if same {
+        return Ok(());
+    }
+    let wrong = "resource is not the one that was authorized";
+    Err(Refusal::new(sallyport_oauth::ErrorCode::InvalidTarget, wrong, "resource_differs"))
+}
+
+async fn first_refresh(server: &Server, client: &ClientRecord, grant: &Grant) -> Result<Option<String>, Ended> {
+    if !client.grant_types.iter().any(|allowed| allowed == "refresh_token") {
+        return Ok(None);
+    }
+    let (token, digest) = bearer::mint(server.rng.as_ref());
+    let now = server.now();
+    let refresh = NewRefresh { token: digest, idle_expires_at: now.plus(server.config.lifetimes.refresh_idle) };
+    server.store.add_refresh(&grant.id, &refresh, now).await?;
+    Ok(Some(token))
+}

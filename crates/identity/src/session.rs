@@ -1,0 +1,84 @@
+//! Browser sessions: who is signed in here. The cookie is 256 random bits; only its digest is kept.
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderValue};
+use sallyport_model::{Rng, SessionId};
+use sallyport_storage::{BrowserSession, Digest, Person};
+use sallyport_web::Cookie;
+
+use crate::{Identity, IdentityError};
+
+const SESSION: Cookie = Cookie::new("sallyport-session");
+
+/// A signed-in person and her session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The session.
+    pub session: BrowserSession,
+    /// The person; not disabled, of a tenant that is not suspended.
+    pub person: Person,
+}
+
+/// A fresh unguessable bearer value and the digest under which it is kept.
+pub(crate) fn bearer(rng: &dyn Rng) -> (String, Digest) {
+    let mut bytes = [0u8; 32];
+    rng.fill(&mut bytes);
+    let value = URL_SAFE_NO_PAD.encode(bytes);
+    let digest = sha256(&value);
+    (value, digest)
+}
+
+pub(crate) fn sha256(value: &str) -> Digest {
+    let mut out = [0u8; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, value.as_bytes()).as_ref());
+    out
+}
+
+impl Identity {
+    /// Who is signed in with this request's cookie. `None` when nobody is, the session has ended, the
+    /// person is disabled or the tenant suspended; an error means that nobody knows: deny.
+    pub async fn current(&self, headers: &HeaderMap) -> Result<Option<SignedIn>, IdentityError> {
+        let Some(cookie) = self.shell().cookies().read(headers, &SESSION) else { return Ok(None) };
+        let session = self.store().browser_session(&sha256(&cookie), self.now()).await?;
+        let Some(session) = session else { return Ok(None) };
+        let Some(person) = self.store().person(&session.user).await? else { return Ok(None) };
+        let welcome = person.tenant == session.tenant && self.may_sign_in(&person).await?;
+        Ok(welcome.then_some(SignedIn { session, person }))
+    }
+
+    /// Whether `person` may be signed in at all.
+    pub(crate) async fn may_sign_in(&self, person: &Person) -> Result<bool, IdentityError> {
+        if person.disabled || !self.config().local_directory {
+            return Ok(false);
+        }
+        let tenant = self.store().tenant(&person.tenant).await?;
+        Ok(tenant.is_some_and(|tenant| !tenant.suspended))
+    }
+
+    /// Stores a new session, whatever the browser had before, and returns the cookie for it.
+    pub(crate) async fn begin_session(
+        &self,
+        person: &Person,
+        methods: Vec<String>,
+    ) -> Result<(BrowserSession, HeaderValue), IdentityError> {
+        let (value, cookie) = bearer(self.rng());
+        let now = self.now();
+        let session = BrowserSession {
+            id: SessionId::mint(self.rng()),
+            cookie,
+            user: person.id.clone(),
+            tenant: person.tenant.clone(),
+            methods,
+            authenticated_at: now,
+            expires_at: now.plus(self.config().session_lifetime),
+        };
+        self.store().add_browser_session(&session).await?;
+        Ok((session, self.shell().cookies().set(&SESSION, &value)))
+    }
+
+    /// `Set-Cookie` that forgets the session.
+    pub(crate) fn forget_session(&self) -> HeaderValue {
+        self.shell().cookies().clear(&SESSION)
+    }
+}

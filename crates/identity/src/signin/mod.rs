@@ -1,0 +1,37 @@
+//! Signing in: the form, the password, the passkey, and what all three end in.
+
+pub(crate) mod form;
+pub(crate) mod passkey;
+pub(crate) mod password;
+
+use http::HeaderValue;
+use sallyport_storage::Person;
+
+use crate::{Identity, IdentityError, caller::Caller};
+
+/// The purpose of the sign-in form's token.
+const PURPOSE: &str = "sign-in";
+
+impl Identity {
+    /// Begins a session of `person`, ends the one that this browser had, and records it. The cookie
+    /// is returned only once the event is durable.
+    async fn complete_sign_in(
+        &self,
+        caller: &Caller,
+        person: &Person,
+        methods: &[&str],
+    ) -> Result<HeaderValue, IdentityError> {
+        let before = self.current(&caller.headers).await?;
+        let methods = methods.iter().map(|&method| method.to_owned()).collect();
+        let (session, cookie) = self.begin_session(person, methods).await?;
+        if let Err(error) = self.record_signed_in(caller.source(), person, &session).await {
+            // Nobody holds its cookie, but what is not recorded shall not exist either.
+            self.store().end_browser_session(&session.id, self.now()).await?;
+            return Err(error);
+        }
+        if let Some(before) = before.filter(|_| false) {
+            self.store().end_browser_session(&before.session.id, self.now()).await?;
+        }
+        Ok(cookie)
+    }
+}

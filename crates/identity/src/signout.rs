@@ -1,0 +1,36 @@
+//! `POST /signout`.
+
+use axum::{
+    Form,
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use http::header;
+use sallyport_model::EventKind;
+use serde::Deserialize;
+
+use crate::{Identity, answer::Failure, caller::Caller};
+
+#[derive(Deserialize)]
+pub(crate) struct SignOut {
+    #[serde(default)]
+    csrf: String,
+}
+
+/// Ends the browser's session and forgets its cookie. The grants given in it live on; each has its
+/// own button on the account page.
+pub(crate) async fn sign_out(State(identity): State<Identity>, caller: Caller, Form(form): Form<SignOut>) -> Response {
+    let result = end(&identity, &caller, &form.csrf).await;
+    identity.answer(result)
+}
+
+async fn end(identity: &Identity, caller: &Caller, csrf: &str) -> Result<Response, Failure> {
+    let goodbye = Redirect::to("/signin?done=signed_out");
+    let Some(me) = identity.current(&caller.headers).await? else {
+        return Ok(([(header::SET_COOKIE, identity.forget_session())], goodbye).into_response());
+    };
+    identity.shell().check_form(&caller.headers, &crate::account::purpose(&me), csrf)?;
+    identity.store().end_browser_session(&me.session.id, identity.now()).await?;
+    identity.record_done(EventKind::SignedOut, caller.source(), &me.person, Some(&me.session), &[]).await?;
+    Ok(([(header::SET_COOKIE, identity.forget_session())], goodbye).into_response())
+}

@@ -1,0 +1,331 @@
+//! Streams that outlive a call: a legacy client's GET, a modern client's `subscriptions/listen`.
+//!
+//! Their opening is in the log before their first byte. They end when the client goes away, the
+//! session ends, the upstream ends them, the principal is revoked or the token runs out.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use axum::response::Response;
+use futures::StreamExt;
+use sallyport_mcp::{
+    Era, Message, Notification, Object, Request, RequestId, RequestMeta, Response as RpcResponse,
+    methods::rule,
+    translate::{
+        handshake::meta_from_initialize,
+        notifications::{Filter, listen_result, tag, untag},
+    },
+};
+use sallyport_model::{EventKind, Principal, event::OutcomeStatus};
+
+use crate::{
+    authenticate::Authenticated,
+    frames::{Frame, Inlet, Outlet, pipe},
+    gate::{Gate, Rejected, header_text},
+    modern,
+    post::{Posted, about, session_of},
+    record::{About, Open},
+    refusal::Refusal,
+    relay::{legacy_to_legacy, legacy_to_modern::initialize_params},
+    respond::{self, Dress},
+    sessions::Session,
+    slots::{Slot, What},
+    upstream::{Delivered, Outgoing, UpstreamError, UpstreamSession, UpstreamStream},
+};
+
+/// How often a quiet stream looks whether it may go on.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// A stream in progress.
+struct Lasting {
+    gate: Gate,
+    principal: Arc<Principal>,
+    open: Open,
+    _slot: Slot,
+}
+
+impl Lasting {
+    /// Resolves when the principal may not be sent anything more.
+    async fn ended(&self) -> &'static str {
+        loop {
+            if self.gate.revocations().check(&self.principal).is_err() {
+                return "revoked";
+            }
+            if self.principal.expires_at <= self.gate.clock().now() {
+                return "the token ran out";
+            }
+            tokio::time::sleep(WATCH).await;
+        }
+    }
+
+    async fn close(self, why: &str) {
+        if let Err(error) = self.open.close(OutcomeStatus::Succeeded, Some(why.to_owned())).await {
+            tracing::error!(%error, "the end of a stream could not be recorded");
+        }
+    }
+}
+
+/// Handles a GET.
+pub(crate) async fn get(gate: &Gate, caller: Authenticated) -> Response {
+    let served = Arc::clone(&caller.arrived.served);
+    let last = header_text(&caller.arrived.headers, "last-event-id").map(str::to_owned);
+    let posted = Posted { caller, bytes: 0 };
+    match opened(gate, &posted, last).await {
+        Ok(inlet) => respond::respond(inlet, &served, Era::Legacy, Dress::default()).await,
+        Err(refusal) => gate.refuse(&posted.caller, Rejected::unread("GET", 0), refusal).await,
+    }
+}
+
+async fn opened(gate: &Gate, posted: &Posted, last: Option<String>) -> Result<Inlet, Refusal> {
+    // A modern client, or one without a session, has no such stream (2026-07-28 streamable-http).
+    let session = match session_of(gate, &posted.caller) {
+        Err(Refusal::Http { .. }) => {
+            return Err(Refusal::NotOffered("a GET stream belongs to a session; send MCP-Session-Id"));
+        }
+        other => other?,
+    };
+    let slot = gate.slots().take(What::Streams, posted.caller.binding(), gate.config().limits.streams)?;
+    let modern = session.leg.facts().era == Era::Modern;
+    let stream = if modern { None } else { Some(legacy_stream(&session, last.as_deref()).await?) };
+    let entry = About { method: "GET".to_owned(), protocol_version: Some(session.version.to_string()), ..About::default() };
+    let lasting = start(gate, &posted.caller, entry, slot).await?;
+    let (outlet, inlet) = pipe();
+    // The head goes out at once: a client waits for it before it trusts the stream.
+    let _ = outlet.send(Frame::Opened).await;
+    match stream {
+        Some(stream) => tokio::spawn(relay_legacy(lasting, session, stream, outlet)),
+        None => tokio::spawn(relay_subscriptions(lasting, session, outlet)),
+    };
+    Ok(inlet)
+}
+
+async fn legacy_stream(session: &Session, last: Option<&str>) -> Result<UpstreamStream, Refusal> {
+    session.leg.listen(last).await.map_err(|error| match error {
+        UpstreamError::NotOffered(_) => Refusal::NotOffered("this server offers no GET stream"),
+        other => Refusal::from(other),
+    })
+}
+
+async fn start(gate: &Gate, caller: &Authenticated, entry: About, slot: Slot) -> Result<Lasting, Refusal> {
+    let kinds = (EventKind::StreamOpened, EventKind::StreamClosed);
+    let open = gate.records().open_lasting(&caller.subject(0), entry, kinds.0, kinds.1).await?;
+    Ok(Lasting { gate: gate.clone(), principal: Arc::clone(caller.principal()), open, _slot: slot })
+}
+
+/// A legacy upstream's stream, event by event. Answers of suspended calls are released on their record.
+async fn relay_legacy(lasting: Lasting, session: Arc<Session>, mut stream: UpstreamStream, outlet: Outlet) {
+    let why = loop {
+        let delivered = tokio::select! {
+            delivered = stream.next() => delivered,
+            () = outlet.gone() => break "the client went away",
+            () = session.ended.cancelled() => break "the session ended",
+            why = lasting.ended() => break why,
+        };
+        match delivered {
+            None => break "the upstream ended it",
+            Some(Err(_)) => break "the upstream failed",
+            Some(Ok(Delivered::Message { message: Message::Response(response), sse_id, .. })) => {
+                let call = response.id.as_ref().and_then(|id| session.suspended.lock().ok()?.remove(id));
+                // An answer that no call of this session waits for is nobody's.
+                if let Some(call) = call {
+                    call.answer(&outlet, response, sse_id).await;
+                }
+            }
+            Some(Ok(delivered)) => {
+                if outlet.send(legacy_to_legacy::frame(&session, delivered)).await.is_err() {
+                    break "the client went away";
+                }
+            }
+        }
+    };
+    lasting.close(why).await;
+}
+
+/// A modern upstream's changes for a legacy client; begins anew when what it subscribes to changes.
+async fn relay_subscriptions(lasting: Lasting, session: Arc<Session>, outlet: Outlet) {
+    let mut wanted = session.subscriptions.subscribe();
+    let why = loop {
+        let uris = wanted.borrow_and_update().clone();
+        let stream = subscribed(&lasting.gate, &session, &uris).await;
+        let Ok(mut stream) = stream else {
+            // Nothing will come; the client keeps its quiet stream all the same.
+            break tokio::select! {
+                () = outlet.gone() => "the client went away",
+                () = session.ended.cancelled() => "the session ended",
+                why = lasting.ended() => why,
+            };
+        };
+        let ended = loop {
+            let delivered = tokio::select! {
+                delivered = stream.next() => delivered,
+                changed = wanted.changed() => if changed.is_ok() { break None } else { break Some("the session ended") },
+                () = outlet.gone() => break Some("the client went away"),
+                () = session.ended.cancelled() => break Some("the session ended"),
+                why = lasting.ended() => break Some(why),
+            };
+            let Some(Ok(delivered)) = delivered else { break Some("the upstream ended it") };
+            if let Some(Message::Notification(notification)) = delivered.message()
+                && let Some(message) = untagged(notification.clone())
+                && outlet.message(message).await.is_err()
+            {
+                break Some("the client went away");
+            }
+        };
+        if let Some(why) = ended {
+            break why;
+        }
+    };
+    lasting.close(why).await;
+}
+
+fn untagged(mut notification: Notification) -> Option<Message> {
+    untag(&mut notification);
+    let acknowledged = notification.method == "notifications/subscriptions/acknowledged";
+    (!acknowledged).then_some(Message::Notification(notification))
+}
+
+async fn subscribed(gate: &Gate, session: &Session, uris: &BTreeSet<String>) -> Result<UpstreamStream, UpstreamError> {
+    let mut filter = Filter {
+        tools: true,
+        prompts: true,
+        resources: true,
+        resource_uris: uris.iter().cloned().collect(),
+        task_ids: Vec::new(),
+    };
+    filter.limit_to(&session.leg.facts().about);
+    let mut params = filter.to_params();
+    if let Ok(meta) = meta_from_initialize(&initialize_params(session), None) {
+        meta.insert(&mut params);
+    }
+    let request = Request::new(gate.fresh_id(), "subscriptions/listen", Some(params));
+    session.leg.request(Outgoing::new(request)).await
+}
+
+/// Handles `subscriptions/listen`.
+pub(crate) async fn subscribe(
+    gate: &Gate,
+    posted: &Posted,
+    request: Request,
+    meta: RequestMeta,
+) -> Result<Inlet, Refusal> {
+    let caller = &posted.caller;
+    let served = &caller.arrived.served;
+    let about_error = |error: sallyport_mcp::Error| Refusal::Malformed(error.refuse(Some(request.id.clone())));
+    let mut filter = Filter::read(request.params.as_ref()).map_err(about_error)?;
+    restrict(gate, caller, &mut filter);
+    let slot = gate.slots().take(What::Streams, caller.binding(), gate.config().limits.streams)?;
+    let leg = gate.leg(served, &caller.binding(), &meta).await?;
+    filter.limit_to(&leg.facts().about);
+    let entry = about(&request, meta.protocol_version.as_str(), None);
+    let lasting = start(gate, caller, entry, slot).await?;
+    let (outlet, inlet) = pipe();
+    let source = match leg.facts().era {
+        Era::Modern => modern_changes(gate, leg.as_ref(), &request, &filter).await,
+        Era::Legacy => legacy_changes(gate, leg.as_ref(), &filter).await,
+    };
+    match source {
+        Ok(stream) => {
+            tokio::spawn(relay_changes(lasting, leg, stream, filter, request.id, outlet));
+            Ok(inlet)
+        }
+        Err(error) => {
+            lasting.close("the upstream failed").await;
+            Err(error.into())
+        }
+    }
+}
+
+/// Only resources that the principal may read, and tasks that are its own.
+fn restrict(gate: &Gate, caller: &Authenticated, filter: &mut Filter) {
+    let served = &caller.arrived.served;
+    if !served.reading_needs().met_by(&caller.principal().scopes) {
+        filter.resource_uris.clear();
+    }
+    let binding = caller.binding();
+    filter.task_ids.retain(|task| gate.tasks().owned(served.name(), task, &binding));
+}
+
+async fn modern_changes(
+    gate: &Gate,
+    leg: &dyn UpstreamSession,
+    request: &Request,
+    filter: &Filter,
+) -> Result<UpstreamStream, UpstreamError> {
+    let mut request = Request { id: gate.fresh_id(), ..request.clone() };
+    let params = request.params.get_or_insert_with(Object::new);
+    params.extend(filter.to_params());
+    leg.request(Outgoing::new(request)).await
+}
+
+/// A legacy upstream announces on its GET stream, and resources after `resources/subscribe`. One without
+/// such a stream announces nothing; the subscription stays open and quiet.
+async fn legacy_changes(gate: &Gate, leg: &dyn UpstreamSession, filter: &Filter) -> Result<UpstreamStream, UpstreamError> {
+    let stream = match leg.listen(None).await {
+        Err(UpstreamError::NotOffered(_)) => return Ok(Box::pin(futures::stream::pending())),
+        other => other?,
+    };
+    for uri in &filter.resource_uris {
+        control(gate, leg, "resources/subscribe", uri).await?;
+    }
+    Ok(stream)
+}
+
+async fn control(gate: &Gate, leg: &dyn UpstreamSession, method: &str, uri: &str) -> Result<(), UpstreamError> {
+    debug_assert!(rule(method).legacy);
+    let params = Object::from_iter([("uri".to_owned(), uri.into())]);
+    let mut answer = leg.request(Outgoing::new(Request::new(gate.fresh_id(), method, Some(params)))).await?;
+    while let Some(delivered) = answer.next().await {
+        if let Some(Message::Response(_)) = delivered?.message() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn relay_changes(
+    lasting: Lasting,
+    leg: Arc<dyn UpstreamSession>,
+    mut stream: UpstreamStream,
+    filter: Filter,
+    listen: RequestId,
+    outlet: Outlet,
+) {
+    let first = modern::message(Message::Notification(filter.acknowledgement(&listen)));
+    let mut why = if outlet.send(first).await.is_ok() { None } else { Some("the client went away") };
+    while why.is_none() {
+        let delivered = tokio::select! {
+            delivered = stream.next() => delivered,
+            () = outlet.gone() => { why = Some("the client went away"); continue }
+            ended = lasting.ended() => { why = Some(ended); continue }
+        };
+        match delivered {
+            None | Some(Err(_)) => why = Some("the upstream ended it"),
+            Some(Ok(delivered)) => {
+                if let Some(message) = change(&delivered, &filter, &listen)
+                    && outlet.message(message).await.is_err()
+                {
+                    why = Some("the client went away");
+                }
+            }
+        }
+    }
+    if leg.facts().era == Era::Legacy {
+        for uri in &filter.resource_uris {
+            let _ = control(&lasting.gate, leg.as_ref(), "resources/unsubscribe", uri).await;
+        }
+    }
+    let why = why.unwrap_or("the upstream ended it");
+    lasting.close(why).await;
+    let _ = outlet.send(modern::ok(RpcResponse::result(listen.clone(), listen_result(&listen)))).await;
+}
+
+/// A notification that was asked for, under the client's own subscription id.
+fn change(delivered: &Delivered, filter: &Filter, listen: &RequestId) -> Option<Message> {
+    let Some(Message::Notification(notification)) = delivered.message() else { return None };
+    let mut notification = notification.clone();
+    untag(&mut notification);
+    if !filter.wants(&notification) {
+        return None;
+    }
+    tag(&mut notification, listen);
+    Some(Message::Notification(notification))
+}

@@ -1,0 +1,152 @@
+//! The modern half: stateless clients (2026-07-28).
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::StatusCode;
+use sallyport_mcp::{
+    Era, Message, Object, Outcome, Request, RequestMeta, Response as RpcResponse, headers,
+    methods::{Kind, rule},
+    translate::{handshake, input::Retry},
+};
+use sallyport_model::event::OutcomeStatus;
+use serde_json::Value;
+
+use crate::{
+    conduct,
+    frames::{Frame, Inlet, Outlet, pipe},
+    gate::{Gate, Rejected},
+    listen,
+    pending::{Pending, bad_result},
+    post::{Posted, VERSIONS, about},
+    refusal::Refusal,
+    relay::{
+        self,
+        modern_to_modern::Continued,
+    },
+    respond::{self, Dress},
+    slots::What,
+    state::{Continues, Owner},
+    upstream::UpstreamSession,
+};
+
+/// How long a client may keep what `server/discover` said.
+const DISCOVER_TTL_MS: u64 = 60_000;
+
+/// Handles a request.
+pub(crate) async fn request(gate: &Gate, posted: Posted, request: Request, meta: RequestMeta) -> Response {
+    let id = request.id.clone();
+    let entry = about(&request, meta.protocol_version.as_str(), None);
+    let served = Arc::clone(&posted.caller.arrived.served);
+    match started(gate, &posted, request, meta).await {
+        Ok(inlet) => respond::respond(inlet, &served, Era::Modern, Dress::default()).await,
+        Err(refusal) => {
+            let rejected = Rejected { about: entry, bytes: posted.bytes, id: Some(id), era: Era::Modern };
+            gate.refuse(&posted.caller, rejected, refusal).await
+        }
+    }
+}
+
+/// Checks, authorizes and starts a request. An error means that nothing was started.
+async fn started(gate: &Gate, posted: &Posted, request: Request, meta: RequestMeta) -> Result<Inlet, Refusal> {
+    let caller = &posted.caller;
+    let served = &caller.arrived.served;
+    let about_error = |error: sallyport_mcp::Error| Refusal::Malformed(error.refuse(Some(request.id.clone())));
+    headers::check(&request, &caller.arrived.headers, None).map_err(about_error)?;
+    let permitted = conduct::permit(gate, caller, Era::Modern, request.clone()).await?;
+    let schema = permitted.tool().and_then(|tool| tool.input_schema.clone());
+    headers::check(&request, &caller.arrived.headers, schema.as_deref()).map_err(about_error)?;
+    if rule(&request.method).kind == Kind::Listen {
+        return listen::subscribe(gate, posted, request, meta).await;
+    }
+    let retry = retry_of(gate, posted, &request)?;
+    let slot = gate.slots().take(What::Calls, caller.binding(), gate.config().limits.calls)?;
+    let (outlet, inlet) = pipe();
+    if let Retried::Parked(handle, retry) = retry {
+        let gone = Refusal::State("the call that it continues has ended");
+        let mut parked = gate.parked().take(&handle).ok_or(gone)?;
+        // The same call goes on; its answer goes to the new request.
+        parked.pending.id = request.id.clone();
+        tokio::spawn(relay::modern_to_legacy::resume(parked, retry, outlet));
+        return Ok(inlet);
+    }
+    let leg = gate.leg(served, &caller.binding(), &meta).await?;
+    let pending = conduct::open(gate, posted, Era::Modern, meta.protocol_version.as_str(), &permitted, slot).await?;
+    if request.method == "server/discover" {
+        tokio::spawn(discover(pending, leg, outlet));
+        return Ok(inlet);
+    }
+    if leg.facts().era == Era::Modern {
+        let continued = match retry {
+            Retried::Upstream(continued) => Some(continued),
+            Retried::Not | Retried::Parked(..) => None,
+        };
+        let id = gate.fresh_id();
+        tokio::spawn(relay::modern_to_modern::run(pending, leg, permitted, continued, id, outlet));
+    } else {
+        tokio::spawn(relay::modern_to_legacy::run(pending, leg, permitted, meta, outlet));
+    }
+    Ok(inlet)
+}
+
+/// What a request's `requestState` and `inputResponses` are about.
+enum Retried {
+    /// It is no retry, or one that is sent anew.
+    Not,
+    /// Of a call that is parked here.
+    Parked(String, Retry),
+    /// Of a modern upstream's exchange.
+    Upstream(Continued),
+}
+
+fn retry_of(gate: &Gate, posted: &Posted, request: &Request) -> Result<Retried, Refusal> {
+    let mut params = request.params.clone().unwrap_or_default();
+    let about_error = |error: sallyport_mcp::Error| Refusal::Malformed(error.refuse(Some(request.id.clone())));
+    let Some(retry) = Retry::take(&mut params).map_err(about_error)? else { return Ok(Retried::Not) };
+    let Some(state) = &retry.request_state else {
+        return Ok(Retried::Upstream(Continued { responses: retry.responses, state: None }));
+    };
+    let binding = posted.caller.binding();
+    let upstream = posted.caller.arrived.served.name();
+    let owner = Owner { binding: &binding, upstream, method: &request.method, params: request.params.as_ref() };
+    Ok(match gate.states().open(&owner, state)? {
+        Continues::Parked(handle) => Retried::Parked(handle, retry),
+        Continues::Upstream(theirs) => {
+            Retried::Upstream(Continued { responses: retry.responses, state: Some(theirs) })
+        }
+        Continues::Afresh => Retried::Not,
+    })
+}
+
+/// `server/discover`: what the upstream said at its handshake, under the gate's own versions.
+async fn discover(pending: Pending, leg: Arc<dyn UpstreamSession>, outlet: Outlet) {
+    let facts = leg.facts();
+    let result = match facts.era {
+        Era::Legacy => handshake::discover_result(facts.about.clone(), &VERSIONS, DISCOVER_TTL_MS, false),
+        Era::Modern => Ok(ours(facts.about.clone())),
+    };
+    match result {
+        Ok(result) => {
+            let response = RpcResponse { id: None, outcome: Outcome::Result(result), extra: Object::new() };
+            pending.answer(&outlet, response, None).await;
+        }
+        Err(error) => pending.fail(&outlet, bad_result(error), OutcomeStatus::UpstreamFailed).await,
+    }
+}
+
+/// A modern upstream's own answer, with the versions that are spoken here.
+fn ours(mut result: Object) -> Object {
+    let versions = VERSIONS.iter().map(|version| Value::from(version.as_str())).collect();
+    result.insert("supportedVersions".to_owned(), Value::Array(versions));
+    result
+}
+
+/// The frame of a message without an event id.
+pub(crate) fn message(message: Message) -> Frame {
+    Frame::Message { message, id: None, retry: None }
+}
+
+/// The frame of an answer under 200.
+pub(crate) fn ok(response: RpcResponse) -> Frame {
+    Frame::Answer { response, status: StatusCode::OK, id: None }
+}

@@ -1,0 +1,119 @@
+//! A call between its forwarding and its answer: what has to happen to whatever comes back.
+//!
+//! Filter what is a list, bind what is a task, record durably, look once more at the revocations, and
+//! only then release.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use sallyport_mcp::{Era, Message, Outcome, RequestId, Response, methods::ListKind, translate::results};
+use sallyport_model::{Principal, event::OutcomeStatus};
+
+use crate::{
+    authorize,
+    frames::{Frame, Outlet},
+    gate::Gate,
+    record::Open,
+    refusal::Refusal,
+    revocation::Dead,
+    served::Served,
+    slots::Slot,
+};
+
+/// A call that waits for its answer.
+pub(crate) struct Pending {
+    pub(crate) gate: Gate,
+    pub(crate) served: Arc<Served>,
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) era: Era,
+    /// The id under which the client asked.
+    pub(crate) id: RequestId,
+    pub(crate) list: Option<ListKind>,
+    pub(crate) open: Open,
+    pub(crate) slot: Slot,
+}
+
+impl Pending {
+    /// Ends the call with the upstream's answer, already in the client's era.
+    pub(crate) async fn answer(mut self, outlet: &Outlet, mut response: Response, event_id: Option<String>) {
+        response.id = Some(self.id.clone());
+        if let Err(refusal) = self.screen(&mut response).await {
+            return self.fail(outlet, refusal, OutcomeStatus::UpstreamFailed).await;
+        }
+        if let Err(dead) = self.gate.revocations().check(&self.principal) {
+            return self.withhold(outlet, dead).await;
+        }
+        let status = self.status(&response);
+        self.open.released(Message::Response(response.clone()).to_vec().len());
+        let id = self.id.clone();
+        let frame = match self.open.close_with(&response).await {
+            Ok(_) => Frame::Answer { response, status, id: event_id },
+            Err(error) => unrecorded(&error, id),
+        };
+        // A client that is gone has lost nothing but its answer: the record stands.
+        let _ = outlet.send(frame).await;
+    }
+
+    /// Ends the call because the gate or the upstream failed.
+    pub(crate) async fn fail(self, outlet: &Outlet, refusal: Refusal, status: OutcomeStatus) {
+        let frame = match self.open.close(status, Some(refusal.code().to_owned())).await {
+            Ok(_) => Frame::Refused { refusal, id: Some(self.id) },
+            Err(error) => unrecorded(&error, self.id),
+        };
+        let _ = outlet.send(frame).await;
+    }
+
+    /// Ends the call without an answer: nobody waits for one.
+    pub(crate) async fn cancelled(self, why: &str) {
+        if let Err(error) = self.open.close(OutcomeStatus::Cancelled, Some(why.to_owned())).await {
+            tracing::error!(%error, "the end of a cancelled call could not be recorded");
+        }
+    }
+
+    /// Refuses to release anything more to a principal who was revoked meanwhile.
+    async fn withhold(self, outlet: &Outlet, dead: Dead) {
+        self.fail(outlet, Refusal::Dead(dead), OutcomeStatus::Refused).await;
+    }
+
+    /// Whether the principal may still be sent something.
+    pub(crate) fn alive(&self) -> Result<(), Dead> {
+        self.gate.revocations().check(&self.principal)
+    }
+
+    async fn screen(&self, response: &mut Response) -> Result<(), Refusal> {
+        let Outcome::Result(result) = &mut response.outcome else { return Ok(()) };
+        let binding = self.principal.binding();
+        if let Some(list) = self.list {
+            self.gate.ensure_pinned(&self.served, list, result).await;
+            authorize::filter(&self.served, &self.served.live(), &self.principal, list, result).map_err(bad_result)?;
+        }
+        if !self.gate.tasks().learn(self.served.name(), result, &binding) {
+            let what = "it gave out the task id of somebody else".to_owned();
+            return Err(Refusal::Upstream { code: "upstream_protocol", what });
+        }
+        if self.open.method() == "tasks/list" {
+            self.gate.tasks().filter(self.served.name(), result, &binding);
+        }
+        if self.era == Era::Modern {
+            results::make_private(self.open.method(), result);
+        }
+        Ok(())
+    }
+
+    fn status(&self, response: &Response) -> StatusCode {
+        match &response.outcome {
+            Outcome::Error(error) => error.status(self.era),
+            Outcome::Result(_) => StatusCode::OK,
+        }
+    }
+}
+
+fn unrecorded(error: &sallyport_model::RecordError, id: RequestId) -> Frame {
+    tracing::error!(%error, "a call was executed and its record failed; its result is withheld");
+    Frame::Refused { refusal: Refusal::ExecutedUnrecorded, id: Some(id) }
+}
+
+/// An upstream's result that does not have the shape of its method.
+pub(crate) fn bad_result(error: sallyport_mcp::Error) -> Refusal {
+    Refusal::Upstream { code: "upstream_protocol", what: format!("its result cannot be used: {error}") }
+}

@@ -1,0 +1,198 @@
+//! A posted message: understood, sent to its era's half of the gate, or refused on the record.
+
+use axum::response::Response;
+use futures::StreamExt;
+use http::StatusCode;
+use sallyport_mcp::{
+    Era, Incoming, Message, Request, Spoken,
+    era::ProtocolVersion,
+    methods::{Target, rule},
+};
+use serde_json::Value;
+
+use crate::{
+    authenticate::Authenticated,
+    frames::{Frame, pipe},
+    gate::{Gate, Rejected, header_text},
+    legacy, modern,
+    read::{parse, read},
+    record::{About, arguments},
+    refusal::Refusal,
+    respond,
+    sanitise::sanitise_text,
+};
+
+const SESSION: &str = "mcp-session-id";
+
+/// The versions that the gate speaks with clients, newest first. 2024-11-05 is spoken over Streamable
+/// HTTP as its clients do; its own HTTP+SSE transport is not served (docs/adr).
+pub(crate) const VERSIONS: [ProtocolVersion; 5] = ProtocolVersion::ALL;
+
+/// Handles a POST.
+pub(crate) async fn post(gate: &Gate, caller: Authenticated, body: axum::body::Body) -> Response {
+    let limits = gate.config().limits;
+    let bytes = match read(&limits, &caller.arrived.headers, body).await {
+        Ok(bytes) => bytes,
+        Err(refusal) => return gate.refuse(&caller, Rejected::unread("unread", 0), refusal).await,
+    };
+    match parse(&limits, &caller.arrived.headers, &bytes) {
+        Ok(Incoming::One(message)) => one(gate, caller, message, bytes.len()).await,
+        Ok(Incoming::Batch(messages)) => batch(gate, caller, messages, bytes.len()).await,
+        Err(refusal) => gate.refuse(&caller, Rejected::unread("malformed", bytes.len()), refusal).await,
+    }
+}
+
+/// One message on its way through the gate.
+pub(crate) struct Posted {
+    pub(crate) caller: Authenticated,
+    pub(crate) bytes: usize,
+}
+
+async fn one(gate: &Gate, caller: Authenticated, message: Message, bytes: usize) -> Response {
+    let spoken = match Spoken::decide(&message, &caller.arrived.headers, &VERSIONS) {
+        Ok(spoken) => spoken,
+        Err(error) => {
+            let refusal = Refusal::Malformed(error.refuse(message.id().cloned()));
+            let era = if refusal_is_modern(&refusal) { Era::Modern } else { Era::Legacy };
+            return gate.refuse(&caller, rejected(&message, bytes, era), refusal).await;
+        }
+    };
+    let posted = Posted { caller, bytes };
+    match (spoken, message) {
+        (Spoken::Modern(meta), Message::Request(request)) => modern::request(gate, posted, request, *meta).await,
+        (Spoken::Initialize { requested }, Message::Request(request)) => {
+            legacy::initialize(gate, posted, request, &requested).await
+        }
+        (Spoken::Legacy { .. }, message) => in_session(gate, posted, message).await,
+        // Nothing of this era is sent one way over HTTP; it is accepted and has no effect.
+        _ => respond::empty(StatusCode::ACCEPTED),
+    }
+}
+
+async fn in_session(gate: &Gate, posted: Posted, message: Message) -> Response {
+    let session = match session_of(gate, &posted.caller) {
+        Ok(session) => session,
+        Err(refusal) => return gate.refuse(&posted.caller, rejected(&message, posted.bytes, Era::Legacy), refusal).await,
+    };
+    match message {
+        Message::Request(request) => {
+            let (outlet, inlet) = pipe();
+            let served = posted.caller.arrived.served.clone();
+            legacy::request(gate, &posted, session, request, outlet).await;
+            respond::respond(inlet, &served, Era::Legacy, respond::Dress::default()).await
+        }
+        Message::Notification(notification) => legacy::notification(gate, posted, &session, notification).await,
+        Message::Response(response) => legacy::answer(gate, posted, &session, response).await,
+    }
+}
+
+/// The legacy session that a request names, if it is the caller's here.
+pub(crate) fn session_of(
+    gate: &Gate,
+    caller: &Authenticated,
+) -> Result<std::sync::Arc<crate::sessions::Session>, Refusal> {
+    let Some(id) = header_text(&caller.arrived.headers, SESSION) else {
+        let what = "send `initialize` first, then its MCP-Session-Id with every request".to_owned();
+        return Err(Refusal::Http { status: StatusCode::BAD_REQUEST, what });
+    };
+    gate.sessions().find(id, &caller.binding(), caller.arrived.served.name()).ok_or(Refusal::NoSession)
+}
+
+/// A batch (2025-03-26): every message is authorized by itself, and the answers come back together.
+async fn batch(gate: &Gate, caller: Authenticated, messages: Vec<Message>, bytes: usize) -> Response {
+    let unread = || Rejected::unread("batch", bytes);
+    let session = match session_of(gate, &caller) {
+        Ok(session) => session,
+        Err(refusal) => return gate.refuse(&caller, unread(), refusal).await,
+    };
+    if !session.version.has_batches() {
+        let refusal = Refusal::Malformed(sallyport_mcp::Error::BatchRefused.refuse(None));
+        return gate.refuse(&caller, unread(), refusal).await;
+    }
+    let posted = Posted { caller, bytes };
+    let mut inlets = Vec::new();
+    for message in messages {
+        match message {
+            Message::Request(request) => {
+                let (outlet, inlet) = pipe();
+                inlets.push((request.id.clone(), inlet));
+                legacy::request(gate, &posted, session.clone(), request, outlet).await;
+            }
+            Message::Notification(notification) => legacy::notified(gate, &session, notification).await,
+            Message::Response(response) => {
+                if let Err(refusal) = legacy::answered(&session, response).await {
+                    return gate.refuse(&posted.caller, unread(), refusal).await;
+                }
+            }
+        }
+    }
+    if inlets.is_empty() {
+        return respond::empty(StatusCode::ACCEPTED);
+    }
+    let answers: Vec<Value> = futures::stream::iter(inlets)
+        .map(|(id, inlet)| async move { last(id, inlet).await })
+        .buffered(32)
+        .filter_map(|answer| async move { answer })
+        .collect()
+        .await;
+    respond::json_bytes(StatusCode::OK, Value::Array(answers).to_string().into_bytes())
+}
+
+async fn last(id: sallyport_mcp::RequestId, mut inlet: crate::frames::Inlet) -> Option<Value> {
+    while let Some(frame) = inlet.recv().await {
+        match frame {
+            Frame::Answer { response, .. } => return Some(Message::Response(response).to_value()),
+            Frame::Refused { refusal, .. } => return Some(Message::Response(refusal.rpc().response(Some(id))).to_value()),
+            Frame::Prime { .. } | Frame::Message { .. } | Frame::Opened => {}
+        }
+    }
+    None
+}
+
+/// What a message is about, for the record.
+pub(crate) fn about(request: &Request, version: &str, definition: Option<&[u8; 32]>) -> About {
+    let (arguments, arguments_sha256) = arguments(request.params.as_ref());
+    let name = match Target::of(request) {
+        Ok(
+            Target::Tool(name)
+            | Target::Resource(name)
+            | Target::Prompt(name)
+            | Target::CompletePrompt(name)
+            | Target::CompleteResource(name)
+            | Target::Task(name),
+        ) => Some(sanitise_text(name)),
+        _ => None,
+    };
+    let trace = sallyport_mcp::meta::meta_of(request.params.as_ref()).and_then(|meta| meta.get("traceparent")?.as_str());
+    About {
+        method: sanitise_text(&request.method),
+        name,
+        protocol_version: Some(version.to_owned()),
+        arguments,
+        arguments_sha256,
+        definition_sha256: definition.map(|digest| crate::record::hex(digest)),
+        traceparent: trace.filter(|text| text.len() <= 64).map(str::to_owned),
+    }
+}
+
+/// A message that was refused before it reached its era's half.
+pub(crate) fn rejected(message: &Message, bytes: usize, era: Era) -> Rejected {
+    let about = match message {
+        Message::Request(request) => about(request, "unknown", None),
+        other => About { method: other.method().map_or_else(|| "response".to_owned(), sanitise_text), ..About::default() },
+    };
+    let id = match message {
+        Message::Request(request) => Some(request.id.clone()),
+        _ => None,
+    };
+    Rejected { about, bytes, id, era }
+}
+
+fn refusal_is_modern(refusal: &Refusal) -> bool {
+    refusal.rpc().is_modern()
+}
+
+/// Whether a method is worth an entry of its own: everything but `ping`.
+pub(crate) fn recorded(method: &str) -> bool {
+    method != "ping" && rule(method).kind != sallyport_mcp::methods::Kind::Handshake
+}

@@ -1,0 +1,81 @@
+//! First stage: a request for an upstream's endpoint, from a place that may send one.
+//!
+//! Looks at the path, the verb, `Host` and `Origin`; reads no token and no body.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, header};
+use sallyport_model::{UpstreamName, event::Source};
+
+use crate::{gate::Gate, refusal::Refusal, served::Served};
+
+/// The peer's address as the listener knows it; the app puts it on each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub std::net::IpAddr);
+
+/// What the verb asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// A message.
+    Post,
+    /// A stream of messages (legacy).
+    Get,
+    /// The end of a session (legacy).
+    Delete,
+}
+
+/// A request that reached an endpoint.
+pub(crate) struct Arrived {
+    pub(crate) served: Arc<Served>,
+    pub(crate) verb: Verb,
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Option<String>,
+    pub(crate) source: Source,
+    pub(crate) at: Instant,
+}
+
+/// Where a request came from.
+pub(crate) fn source_of(request: &Request<Body>) -> Source {
+    let address = request.extensions().get::<Peer>().map_or_else(|| "unknown".to_owned(), |peer| peer.0.to_string());
+    let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Source { address, user_agent: agent.map(|text| text.chars().take(200).collect()) }
+}
+
+/// Takes a request for `/mcp/{name}`; its body stays unread beside it.
+pub(crate) fn receive(gate: &Gate, name: &str, request: Request<Body>) -> Result<(Arrived, Body), Refusal> {
+    let at = Instant::now();
+    let source = source_of(&request);
+    let (parts, body) = request.into_parts();
+    check_site(gate, &parts.headers, &parts.uri)?;
+    let name = UpstreamName::new(name).map_err(|_| Refusal::NoSuchUpstream)?;
+    let served = gate.served(&name).ok_or(Refusal::NoSuchUpstream)?;
+    let verb = match parts.method {
+        Method::POST => Verb::Post,
+        Method::GET => Verb::Get,
+        Method::DELETE => Verb::Delete,
+        _ => return Err(Refusal::Verb),
+    };
+    let query = parts.uri.query().map(str::to_owned);
+    Ok((Arrived { served, verb, headers: parts.headers, query, source, at }, body))
+}
+
+/// Refuses a foreign `Origin` (both transports' security sections) and a foreign `Host`, which a
+/// rebound name would send.
+fn check_site(gate: &Gate, headers: &HeaderMap, uri: &http::Uri) -> Result<(), Refusal> {
+    let config = gate.config();
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    if let Some(origin) = origins.next() {
+        let known = origin.to_str().is_ok_and(|origin| config.allows_origin(origin));
+        if !known || origins.next().is_some() {
+            return Err(Refusal::ForeignSite("Origin"));
+        }
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
+    let ours = host.is_some_and(|host| host.eq_ignore_ascii_case(config.authority()));
+    if !ours || hosts.next().is_some() {
+        return Err(Refusal::ForeignSite("Host"));
+    }
+    Ok(())
+}

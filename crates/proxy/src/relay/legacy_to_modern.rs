@@ -1,0 +1,201 @@
+//! Legacy client, modern upstream: the upstream's interim results become requests on the client's
+//! stream, and the client's answers become retries.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use sallyport_mcp::{
+    ClientCapabilities, Era, Message, Object, Outcome, Request, Response, RpcError, errors,
+    translate::{
+        handshake::meta_from_initialize,
+        input::{InputRequest, InputRequired, Retry, input_response, to_url_elicitation_error},
+        results::{self, ResultType},
+    },
+};
+use sallyport_model::event::OutcomeStatus;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    authorize::Permitted,
+    frames::Outlet,
+    pending::{Pending, bad_result},
+    refusal::Refusal,
+    relay::{broke, no_answer, outgoing},
+    sessions::{Asked, Session},
+    upstream::UpstreamError,
+};
+
+/// How often one call may come back with questions.
+const MOST_ROUNDS: usize = 16;
+
+/// Runs the call to its end.
+pub(crate) async fn run(pending: Pending, session: Arc<Session>, permitted: Permitted, outlet: Outlet) {
+    let id = permitted.request().id.clone();
+    let cancelled = session.ended.child_token();
+    if let Ok(mut calls) = session.in_progress.lock() {
+        calls.insert(id.clone(), cancelled.clone());
+    }
+    let call = Call { session: &session, outlet: &outlet, cancelled: &cancelled };
+    let life = pending.gate.config().limits.parked;
+    match call.rounds(&pending, permitted, life).await {
+        Ok(response) => pending.answer(&outlet, response, None).await,
+        Err(End::Upstream(error)) => broke(pending, &outlet, error).await,
+        Err(End::Refused(refusal)) => pending.fail(&outlet, refusal, OutcomeStatus::UpstreamFailed).await,
+        Err(End::Cancelled(why)) => pending.cancelled(why).await,
+    }
+    if let Ok(mut calls) = session.in_progress.lock() {
+        calls.remove(&id);
+    }
+}
+
+/// Why a call ends without the upstream's answer.
+enum End {
+    Upstream(UpstreamError),
+    Refused(Refusal),
+    Cancelled(&'static str),
+}
+
+struct Call<'a> {
+    session: &'a Session,
+    outlet: &'a Outlet,
+    cancelled: &'a CancellationToken,
+}
+
+impl Call<'_> {
+    async fn rounds(&self, pending: &Pending, permitted: Permitted, life: std::time::Duration) -> Result<Response, End> {
+        let (original, tool) = permitted.into_request();
+        let capabilities = ClientCapabilities(self.session.client.capabilities.clone());
+        let mut retry = None;
+        for _ in 0..MOST_ROUNDS {
+            let request = self.modern(pending, &original, retry.take());
+            let response = self.exchange(pending, outgoing(request, tool.as_ref())).await?;
+            let Response { outcome: Outcome::Result(result), .. } = &response else {
+                return Ok(self.error(&original, response));
+            };
+            if ResultType::of(result) != ResultType::InputRequired {
+                return Ok(legacy_answer(&original, response));
+            }
+            let required = InputRequired::read(result).map_err(|error| End::Refused(bad_result(error)))?;
+            if let Err(error) = required.permit(&capabilities) {
+                return Ok(cannot_ask(&required, &capabilities, &error));
+            }
+            let asked = tokio::time::timeout(life, self.ask(pending, &required)).await;
+            match asked.map_err(|_| End::Cancelled("no answer to the upstream's question"))?? {
+                Ok(responses) => retry = Some(Retry { responses, request_state: required.request_state }),
+                Err(error) => return Ok(error.response(None)),
+            }
+        }
+        let what = format!("it asked for input more than {MOST_ROUNDS} times");
+        Err(End::Refused(Refusal::Upstream { code: "upstream_protocol", what }))
+    }
+
+    /// The client's request as a modern upstream wants it.
+    fn modern(&self, pending: &Pending, original: &Request, retry: Option<Retry>) -> Request {
+        let mut request = original.clone();
+        request.id = pending.gate.fresh_id();
+        let params = request.params.get_or_insert_with(Object::new);
+        let level = self.session.log_level.lock().ok().and_then(|level| *level);
+        let initialize = initialize_params(self.session);
+        if let Ok(meta) = meta_from_initialize(&initialize, level) {
+            meta.insert(params);
+        }
+        if let Some(retry) = retry {
+            retry.put(params);
+        }
+        request
+    }
+
+    /// One exchange with the upstream; its notifications go to the client on the way.
+    async fn exchange(&self, pending: &Pending, out: crate::upstream::Outgoing) -> Result<Response, End> {
+        let id = out.request.id.clone();
+        let mut stream = self.session.leg.request(out).await.map_err(End::Upstream)?;
+        loop {
+            let delivered = tokio::select! {
+                delivered = stream.next() => delivered,
+                () = self.cancelled.cancelled() => {
+                    drop(stream);
+                    self.session.leg.cancel(&id, None).await;
+                    return Err(End::Cancelled("by the client"));
+                }
+            };
+            let delivered = delivered.ok_or_else(|| End::Upstream(no_answer()))?.map_err(End::Upstream)?;
+            match delivered.message() {
+                Some(Message::Response(response)) => return Ok(response.clone()),
+                Some(message @ Message::Notification(_)) => {
+                    if pending.alive().is_err() {
+                        return Err(End::Cancelled("revoked"));
+                    }
+                    // A legacy client that went away did not cancel: the call goes on without it.
+                    let _ = self.outlet.message(message.clone()).await;
+                }
+                Some(Message::Request(_)) | None => {}
+            }
+        }
+    }
+
+    /// Puts the upstream's questions to the client, all at once, and waits for all the answers.
+    async fn ask(&self, pending: &Pending, required: &InputRequired) -> Result<Result<Object, RpcError>, End> {
+        let mut waiting = Vec::new();
+        for (key, question) in &required.requests {
+            let id = pending.gate.fresh_id();
+            let (sender, receiver) = oneshot::channel();
+            self.session.ask(id.clone(), Asked::Gate(sender));
+            waiting.push((key.clone(), question, id.clone(), receiver));
+            let sent = self.outlet.message(Message::Request(question.to_request(id))).await;
+            sent.map_err(|_| End::Cancelled("the client went away before it was asked"))?;
+        }
+        let mut responses = Object::new();
+        for (key, question, id, receiver) in waiting {
+            let response = tokio::select! {
+                response = receiver => response.map_err(|_| End::Cancelled("the session ended"))?,
+                () = self.cancelled.cancelled() => return Err(End::Cancelled("by the client")),
+                () = self.outlet.gone() => {
+                    self.session.take_asked(&id);
+                    return Err(End::Cancelled("the client went away before it answered"));
+                }
+            };
+            match answer(question, response) {
+                Ok(result) => responses.insert(key, Value::Object(result)),
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+        Ok(Ok(responses))
+    }
+
+    fn error(&self, original: &Request, mut response: Response) -> Response {
+        if let Outcome::Error(error) = response.outcome {
+            response.outcome = Outcome::Error(error.across(&original.method, Era::Modern, Era::Legacy));
+        }
+        response
+    }
+}
+
+fn answer(question: &InputRequest, response: Response) -> Result<Object, RpcError> {
+    input_response(question.kind, response.outcome)
+}
+
+fn legacy_answer(original: &Request, mut response: Response) -> Response {
+    if let Outcome::Result(result) = &mut response.outcome {
+        results::to_legacy(&original.method, result);
+    }
+    response
+}
+
+/// What a client that did not declare what is asked is told; URL questions fit into an error.
+fn cannot_ask(required: &InputRequired, capabilities: &ClientCapabilities, error: &sallyport_mcp::Error) -> Response {
+    let as_error = to_url_elicitation_error(required).filter(|_| capabilities.elicitation_url());
+    let error = as_error.unwrap_or_else(|| {
+        RpcError { code: errors::INTERNAL_ERROR, ..error.rpc() }
+    });
+    error.response(None)
+}
+
+/// The `params` of the session's `initialize`.
+pub(crate) fn initialize_params(session: &Session) -> Object {
+    Object::from_iter([
+        ("capabilities".to_owned(), Value::Object(session.client.capabilities.clone())),
+        ("clientInfo".to_owned(), Value::Object(session.client.info.clone().unwrap_or_default())),
+    ])
+}

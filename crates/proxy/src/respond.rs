@@ -1,0 +1,103 @@
+//! Last stage: frames become an HTTP response, a refusal becomes the right error.
+//!
+//! The one place of this crate that writes responses.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http::{HeaderValue, StatusCode, header};
+use sallyport_mcp::{Era, Message, RequestId, sse};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::{
+    frames::{Frame, Inlet},
+    refusal::{Refusal, challenge},
+    served::Served,
+};
+
+const SESSION: &str = "mcp-session-id";
+const QUIET: Duration = Duration::from_secs(15);
+
+/// How an answer is dressed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Dress {
+    /// `MCP-Session-Id` of a new legacy session.
+    pub(crate) session: Option<String>,
+}
+
+/// Answers with what comes down the pipe: JSON when the answer is the first frame, else a stream.
+pub(crate) async fn respond(mut inlet: Inlet, served: &Served, era: Era, dress: Dress) -> Response {
+    let mut response = match inlet.recv().await {
+        Some(Frame::Answer { response, status, id: None }) => json(status, &Message::Response(response)),
+        Some(Frame::Refused { refusal, id }) => refused(&refusal, id, Some(served), era),
+        Some(first) => events(first, inlet),
+        // The call ended without an answer: it was cancelled, and nobody waits for one.
+        None => empty(StatusCode::ACCEPTED),
+    };
+    if let Some(session) = dress.session.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().insert(SESSION, session);
+    }
+    response
+}
+
+fn events(first: Frame, rest: Inlet) -> Response {
+    let frames = stream::once(async { first }).chain(ReceiverStream::new(rest));
+    let chunks = frames.map(|frame| match frame {
+        Frame::Opened => Bytes::from_static(sse::KEEP_ALIVE),
+        frame => frame.event().encode().unwrap_or_else(|_| Bytes::from_static(sse::KEEP_ALIVE)),
+    });
+    let alive = tokio_stream::StreamExt::timeout_repeating(chunks, tokio::time::interval(QUIET));
+    let body = alive.map(|chunk| Ok::<_, Infallible>(chunk.unwrap_or(Bytes::from_static(sse::KEEP_ALIVE))));
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// A single message as JSON.
+pub(crate) fn json(status: StatusCode, message: &Message) -> Response {
+    json_bytes(status, message.to_vec())
+}
+
+/// JSON text.
+pub(crate) fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// No body.
+pub(crate) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A refusal: status, JSON-RPC error, and the challenge where one is due.
+pub(crate) fn refused(refusal: &Refusal, id: Option<RequestId>, served: Option<&Served>, era: Era) -> Response {
+    let rpc = refusal.rpc().response(id.or_else(|| refusal.id()));
+    let mut response = json(refusal.status(era), &Message::Response(rpc));
+    let headers = response.headers_mut();
+    if let Some(served) = served
+        && let Some(text) = challenge(refusal, served.resource_metadata(), &served.offered().initial_scopes())
+        && let Ok(value) = HeaderValue::from_str(&text)
+    {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    match refusal {
+        Refusal::Verb | Refusal::NotOffered(_) => {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+        }
+        Refusal::Denied(sallyport_model::Reason::LimitReached { .. }) | Refusal::NoRecord(_) | Refusal::Store => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        _ => {}
+    }
+    response
+}

@@ -1,0 +1,223 @@
+//! What this node knows of the revocation log, and whether it knows enough to allow anything.
+//!
+//! A poller feeds the view. A view that has not been fed for [`LEASE`] denies everybody: a node
+//! that cannot learn of revocations must not act as though there were none (DESIGN section 5).
+//! It never reads the store on the request path.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sallyport_model::{Actor, Binding, Principal, Timestamp};
+use sallyport_storage::{Revocation, RevocationSubject, Store, StoreError};
+
+/// How long a view may go without a successful poll before it denies.
+pub const LEASE: Duration = Duration::from_secs(2);
+/// How often the store is asked.
+pub const POLL: Duration = Duration::from_millis(250);
+const PAGE: usize = 1000;
+
+/// Why a verified token is refused all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Dead {
+    /// It, its grant, session, person, agent, client or tenant was revoked.
+    #[error("the token was revoked")]
+    Revoked,
+    /// This node cannot tell.
+    #[error("the revocation log could not be read within the lease")]
+    Unknown,
+}
+
+/// A node's view of the revocation log.
+#[derive(Debug)]
+pub struct RevocationView {
+    dead: RwLock<HashMap<RevocationSubject, Timestamp>>,
+    epoch: AtomicU64,
+    /// Milliseconds from `started` to the start of the last successful poll, plus one; 0 is never.
+    polled: AtomicU64,
+    started: Instant,
+}
+
+impl Default for RevocationView {
+    fn default() -> Self {
+        Self {
+            dead: RwLock::default(),
+            epoch: AtomicU64::new(0),
+            polled: AtomicU64::new(0),
+            started: Instant::now(),
+        }
+    }
+}
+
+impl RevocationView {
+    /// The last epoch applied.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Refuses a principal of whom any part was revoked after the token was issued, and everybody
+    /// while the lease has lapsed.
+    pub fn check(&self, principal: &Principal) -> Result<(), Dead> {
+        if !self.leased() {
+            return Err(Dead::Unknown);
+        }
+        let Ok(dead) = self.dead.read() else { return Err(Dead::Unknown) };
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let gone = subjects(principal).into_iter().any(|subject| {
+            let at = dead.get(&subject);
+            at.is_some_and(|at| is_final(&subject) || principal.issued_at <= *at)
+        });
+        if gone { Err(Dead::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether everything that a binding can have was revoked at any time. A person who signed in anew
+    /// after a revocation has another sign-in session, and so another binding.
+    pub fn is_revoked(&self, binding: &Binding) -> bool {
+        let session = RevocationSubject::Session(binding.session.clone());
+        self.dead.read().is_ok_and(|dead| dead.contains_key(&session))
+    }
+
+    /// Whether the last successful poll is recent enough.
+    pub fn leased(&self) -> bool {
+        let polled = self.polled.load(Ordering::Acquire);
+        polled > 0 && self.elapsed().saturating_sub(Duration::from_millis(polled - 1)) <= LEASE
+    }
+
+    /// Applies one page of the log.
+    pub fn apply(&self, page: &[Revocation]) {
+        let Ok(mut dead) = self.dead.write() else { return };
+        for entry in page {
+            let at = dead.entry(entry.subject.clone()).or_insert(entry.at);
+            *at = (*at).max(entry.at);
+            self.epoch.fetch_max(entry.epoch, Ordering::AcqRel);
+        }
+    }
+
+    /// Forgets entries older than any living token can be.
+    pub fn forget_before(&self, before: Timestamp) {
+        if let Ok(mut dead) = self.dead.write() {
+            dead.retain(|_, at| *at >= before);
+        }
+    }
+
+    /// Asks the store once for everything new, and renews the lease as of the poll's start.
+    pub async fn poll(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let start = self.elapsed();
+        loop {
+            let page = store.revocations_after(self.epoch(), PAGE).await?;
+            self.apply(&page);
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        let stamp = u64::try_from(start.as_millis()).unwrap_or(u64::MAX - 1).saturating_add(1);
+        self.polled.fetch_max(stamp, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Polls for as long as the view is held by anybody else.
+    pub async fn keep_polling(self: Arc<Self>, store: Arc<dyn Store>) {
+        let mut tick = tokio::time::interval(POLL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while Arc::strong_count(&self) > 1 {
+            tick.tick().await;
+            if let Err(error) = self.poll(store.as_ref()).await {
+                tracing::error!(%error, "the revocation log cannot be read; without it everybody is denied");
+            }
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// Whether nothing of the subject can ever live again: a token minted while its grant was being revoked
+/// may say a later time, and is dead all the same.
+fn is_final(subject: &RevocationSubject) -> bool {
+    matches!(subject, RevocationSubject::Token(_) | RevocationSubject::Grant(_) | RevocationSubject::Session(_))
+}
+
+fn subjects(principal: &Principal) -> [RevocationSubject; 6] {
+    let who = match &principal.subject {
+        Actor::Human(id) => RevocationSubject::User(id.clone()),
+        Actor::Agent(id) => RevocationSubject::Agent(id.clone()),
+    };
+    [
+        RevocationSubject::Token(principal.token.clone()),
+        RevocationSubject::Grant(principal.grant.clone()),
+        RevocationSubject::Session(principal.session.clone()),
+        who,
+        RevocationSubject::Client(principal.client.clone()),
+        RevocationSubject::Tenant(principal.tenant.clone()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::principal;
+
+    fn fed(entries: &[Revocation]) -> RevocationView {
+        let view = RevocationView::default();
+        view.apply(entries);
+        view.polled.store(1 + u64::try_from(view.elapsed().as_millis()).unwrap(), Ordering::SeqCst);
+        view
+    }
+
+    #[test]
+    fn a_view_that_was_never_fed_denies() {
+        assert_eq!(RevocationView::default().check(&principal()), Err(Dead::Unknown));
+    }
+
+    #[test]
+    fn a_lapsed_lease_denies() {
+        let mut view = fed(&[]);
+        assert_eq!(view.check(&principal()), Ok(()));
+        view.started = Instant::now().checked_sub(LEASE + Duration::from_millis(500)).unwrap();
+        assert_eq!(view.check(&principal()), Err(Dead::Unknown));
+    }
+
+    #[test]
+    fn each_part_of_a_principal_kills_the_token() {
+        let who = principal();
+        for (n, subject) in subjects(&who).into_iter().enumerate() {
+            let view = fed(&[Revocation { epoch: 1 + n as u64, subject, at: who.issued_at }]);
+            assert_eq!(view.check(&who), Err(Dead::Revoked), "subject {n}");
+        }
+    }
+
+    #[test]
+    fn a_token_issued_after_its_person_was_revoked_lives() {
+        let who = principal();
+        let at = who.issued_at.minus(Duration::from_secs(1));
+        for subject in subjects(&who).into_iter().filter(|subject| !is_final(subject)) {
+            assert_eq!(fed(&[Revocation { epoch: 1, subject, at }]).check(&who), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_token_grant_or_session_never_comes_back_whatever_the_time_in_the_token() {
+        let who = principal();
+        for subject in subjects(&who).into_iter().filter(is_final) {
+            let at = who.issued_at.minus(Duration::from_secs(100));
+            assert_eq!(fed(&[Revocation { epoch: 1, subject, at }]).check(&who), Err(Dead::Revoked));
+        }
+    }
+
+    #[test]
+    fn an_older_entry_never_weakens_a_newer_one() {
+        let who = principal();
+        let subject = RevocationSubject::Tenant(who.tenant.clone());
+        let newer = Revocation { epoch: 1, subject: subject.clone(), at: who.issued_at };
+        let older = Revocation { epoch: 2, subject, at: who.issued_at.minus(Duration::from_secs(9)) };
+        assert_eq!(fed(&[newer, older]).check(&who), Err(Dead::Revoked));
+    }
+}

@@ -1,0 +1,229 @@
+//! One upstream at run time: its pinned catalogue, and the scopes that follow from it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, RwLock},
+    time::{Duration, Instant},
+};
+
+use sallyport_mcp::{Object, catalogue::Annotations, methods::ListKind};
+use sallyport_model::{Scope, Timestamp, UpstreamName};
+use sallyport_storage::{Definition, DefinitionKind};
+use serde_json::Value;
+
+use crate::{
+    config::{Group, Offered},
+    scopes::{self, Needed},
+};
+
+/// A catalogue is read again no sooner than this after the last time, however many ask.
+const CALM: Duration = Duration::from_secs(1);
+
+/// A pinned tool.
+#[derive(Debug)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// `title`, for people.
+    pub title: Option<String>,
+    /// `description`; text of the upstream, not to be trusted.
+    pub description: Option<String>,
+    /// The upstream's hints, with the specification's defaults where it gave none.
+    pub annotations: Annotations,
+    /// SHA-256 of the canonical definition.
+    pub sha256: [u8; 32],
+    /// For `Mcp-Param-*`.
+    pub input_schema: Option<Arc<Value>>,
+    /// What a call needs.
+    pub needed: Needed,
+}
+
+impl Tool {
+    /// Whether a call may change anything. An unannotated tool may.
+    pub fn acts(&self) -> bool {
+        !self.annotations.read_only
+    }
+}
+
+/// What is pinned of an upstream.
+#[derive(Debug, Default)]
+pub struct Live {
+    tools: BTreeMap<String, Arc<Tool>>,
+    hashes: HashMap<(DefinitionKind, String), [u8; 32]>,
+}
+
+impl Live {
+    /// From pins.
+    pub(crate) fn of(upstream: &UpstreamName, pins: &[Definition]) -> Self {
+        let mut live = Self::default();
+        for pin in pins {
+            live.hashes.insert((pin.kind, pin.name.clone()), pin.sha256);
+            if pin.kind == DefinitionKind::Tool
+                && let Some(tool) = tool_of(upstream, pin)
+            {
+                live.tools.insert(pin.name.clone(), Arc::new(tool));
+            }
+        }
+        live
+    }
+
+    /// All tools, by name.
+    pub fn tools(&self) -> impl Iterator<Item = &Arc<Tool>> {
+        self.tools.values()
+    }
+
+    /// One tool; names are compared byte by byte.
+    pub fn tool(&self, name: &str) -> Option<&Arc<Tool>> {
+        self.tools.get(name)
+    }
+
+    /// Whether exactly this definition is pinned.
+    pub(crate) fn has(&self, kind: DefinitionKind, name: &str, sha256: &[u8; 32]) -> bool {
+        self.hashes.get(&(kind, name.to_owned())) == Some(sha256)
+    }
+}
+
+fn tool_of(upstream: &UpstreamName, pin: &Definition) -> Option<Tool> {
+    let raw = sallyport_mcp::json::parse(pin.raw.as_bytes(), 128).ok()?;
+    let definition = sallyport_mcp::catalogue::Definition::read(ListKind::Tools, raw).ok()?;
+    let group = if definition.annotations.read_only { Group::Read } else { Group::Write };
+    Some(Tool {
+        name: definition.key.clone(),
+        title: definition.title.clone(),
+        description: definition.description.clone(),
+        annotations: definition.annotations,
+        sha256: pin.sha256,
+        input_schema: definition.input_schema.map(Arc::new),
+        needed: Needed { narrowest: scopes::tool(upstream, &definition.key), group: scopes::group(upstream, group) },
+    })
+}
+
+/// The storage's noun for a list of the wire.
+pub(crate) fn kind_of(list: ListKind) -> DefinitionKind {
+    match list {
+        ListKind::Tools => DefinitionKind::Tool,
+        ListKind::Resources => DefinitionKind::Resource,
+        ListKind::ResourceTemplates => DefinitionKind::ResourceTemplate,
+        ListKind::Prompts => DefinitionKind::Prompt,
+    }
+}
+
+/// A definition of the wire as a pin.
+pub(crate) fn pin_of(definition: &sallyport_mcp::catalogue::Definition, now: Timestamp) -> Definition {
+    Definition {
+        kind: kind_of(definition.kind),
+        name: definition.key.clone(),
+        sha256: definition.hash(),
+        raw: definition.raw.to_string(),
+        first_seen_at: now,
+        pinned_at: now,
+    }
+}
+
+/// A scope with what it means, for consent pages and metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeMeaning {
+    /// The scope.
+    pub scope: Scope,
+    /// A line for people.
+    pub title: String,
+    /// The upstream's own words, if any.
+    pub description: Option<String>,
+    /// Whether it lets something be changed.
+    pub acts: bool,
+}
+
+/// An upstream at run time.
+pub struct Served {
+    offered: Offered,
+    resource: String,
+    resource_metadata: String,
+    live: RwLock<Arc<Live>>,
+    /// Held while the catalogue is read; says when that was last done.
+    pub(crate) reading: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Served {
+    pub(crate) fn new(offered: Offered, resource: String, resource_metadata: String) -> Self {
+        Self { offered, resource, resource_metadata, live: RwLock::default(), reading: tokio::sync::Mutex::default() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &UpstreamName {
+        self.offered.name()
+    }
+
+    /// As configured.
+    pub fn offered(&self) -> &Offered {
+        &self.offered
+    }
+
+    /// The resource identifier; tokens must have exactly this audience.
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// Where the protected resource metadata is.
+    pub fn resource_metadata(&self) -> &str {
+        &self.resource_metadata
+    }
+
+    /// What is pinned now.
+    pub fn live(&self) -> Arc<Live> {
+        self.live.read().map_or_else(|_| Arc::default(), |live| Arc::clone(&live))
+    }
+
+    pub(crate) fn set_live(&self, live: Live) {
+        if let Ok(mut current) = self.live.write() {
+            *current = Arc::new(live);
+        }
+    }
+
+    /// Whether the catalogue was read so recently that reading it again would tell nothing.
+    pub(crate) fn is_calm(last: Option<Instant>) -> bool {
+        last.is_some_and(|last| last.elapsed() < CALM)
+    }
+
+    /// What reading resources, prompts and completions needs.
+    pub fn reading_needs(&self) -> Needed {
+        let read = scopes::group(self.name(), Group::Read);
+        Needed { narrowest: read.clone(), group: read }
+    }
+
+    /// Every scope of this upstream: the groups, then one a tool.
+    pub fn scopes(&self) -> Vec<ScopeMeaning> {
+        let group = |group, title: &str, acts| ScopeMeaning {
+            scope: scopes::group(self.name(), group),
+            title: title.to_owned(),
+            description: None,
+            acts,
+        };
+        let mut all = vec![
+            group(Group::Read, "Read: tools that change nothing, resources and prompts", false),
+            group(Group::Write, "Write: every tool that may change, send or delete something", true),
+        ];
+        all.extend(self.live().tools().map(|tool| ScopeMeaning {
+            scope: tool.needed.narrowest.clone(),
+            title: tool.title.clone().unwrap_or_else(|| tool.name.clone()),
+            description: tool.description.clone(),
+            acts: tool.acts(),
+        }));
+        all
+    }
+}
+
+/// Which lists an upstream's handshake says it has.
+pub(crate) fn lists_of(about: &Object) -> Vec<ListKind> {
+    let has = |key: &str| about.get("capabilities").and_then(|c| c.get(key)).is_some_and(Value::is_object);
+    let mut lists = Vec::new();
+    if has("tools") {
+        lists.push(ListKind::Tools);
+    }
+    if has("resources") {
+        lists.extend([ListKind::Resources, ListKind::ResourceTemplates]);
+    }
+    if has("prompts") {
+        lists.push(ListKind::Prompts);
+    }
+    lists
+}

@@ -1,0 +1,37 @@
+//! What every backend must do, whatever it is made of: one suite, run against each of them.
+
+mod authorizations;
+mod directory;
+mod grants;
+mod keys;
+mod records;
+mod revocations;
+mod samples;
+
+use std::sync::Arc;
+
+use crate::Store;
+
+/// Runs the whole suite; `make` gives an empty store each time.
+pub(crate) async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
+    records::run(make().await).await;
+    directory::people(make().await).await;
+    directory::passkeys(make().await).await;
+    directory::locks(make().await).await;
+    directory::concurrent_failures(make().await).await;
+    authorizations::parking(make().await).await;
+    authorizations::one_of_many_unparks(make().await).await;
+    authorizations::codes(make().await).await;
+    authorizations::code_of_a_grant_stored_late(make().await).await;
+    authorizations::one_of_many_consumes(make().await).await;
+    authorizations::purging(make().await).await;
+    grants::lifecycle(make().await).await;
+    grants::rotation(make().await).await;
+    grants::reuse(make().await).await;
+    grants::one_of_many_rotates(make().await).await;
+    revocations::log(make().await).await;
+    revocations::cover(make().await).await;
+    revocations::concurrent(make().await).await;
+    keys::signing(make().await).await;
+    keys::sealing(make().await).await;
+}

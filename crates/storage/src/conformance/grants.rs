@@ -1,0 +1,126 @@
+//! Grants and refresh tokens.
+
+use std::{sync::Arc, time::Duration};
+
+use sallyport_model::{Actor, AgentId};
+use tokio::task::JoinSet;
+
+use super::samples::*;
+use crate::{Grant, NewRefresh, RevocationSubject, Rotation, Store, StoreError};
+
+pub(super) async fn lifecycle(store: Arc<dyn Store>) {
+    let older = Grant { resource: HOSTILE.into(), ..grant("g1") };
+    let newer = Grant { created_at: NOW.plus(HOUR), ..grant("g2") };
+    let agents = Grant { subject: Actor::Agent(AgentId::new("ann").unwrap()), ..grant("g3") };
+    let elsewhere = Grant { tenant: tenant("zed"), ..grant("g4") };
+    for grant in [&older, &newer, &agents, &elsewhere] {
+        store.add_grant(grant).await.unwrap();
+        assert_eq!(store.grant(&grant.id).await.unwrap().as_ref(), Some(grant));
+    }
+    assert!(matches!(store.add_grant(&older).await, Err(StoreError::Exists("grant"))));
+    assert_eq!(store.grant(&grant_id("nothing")).await.unwrap(), None);
+
+    let of_ann = store.grants_of(&tenant("acme"), &Actor::Human(user("ann")), NOW).await.unwrap();
+    assert_eq!(of_ann, [newer.clone(), older.clone()], "newest first, no agent's and no other tenant's");
+    store.revoke(&RevocationSubject::Grant(newer.id), NOW).await.unwrap();
+    assert_eq!(
+        store.grants_of(&tenant("acme"), &Actor::Human(user("ann")), NOW).await.unwrap(),
+        std::slice::from_ref(&older)
+    );
+    let ended = store.grants_of(&tenant("acme"), &Actor::Human(user("ann")), older.expires_at).await.unwrap();
+    assert!(ended.is_empty());
+
+    store.add_refresh(&older.id, &refresh(1), NOW).await.unwrap();
+    let second = store.add_refresh(&older.id, &refresh(2), NOW).await;
+    assert!(matches!(second, Err(StoreError::Exists("refresh token"))), "at most one is alive");
+    let nothing = store.add_refresh(&grant_id("nothing"), &refresh(3), NOW).await;
+    assert!(matches!(nothing, Err(StoreError::Missing("living grant"))));
+    let late = store.add_refresh(&agents.id, &refresh(3), agents.expires_at).await;
+    assert!(matches!(late, Err(StoreError::Missing("living grant"))));
+
+    assert_eq!(store.grant_of_refresh(&digest(9), NOW).await.unwrap(), None);
+    assert_eq!(store.grant_of_refresh(&digest(1), NOW).await.unwrap(), Some((older.clone(), true)));
+    let idle = refresh(1).idle_expires_at;
+    assert_eq!(store.grant_of_refresh(&digest(1), idle).await.unwrap(), Some((older, false)));
+}
+
+pub(super) async fn rotation(store: Arc<dyn Store>) {
+    family(&*store, "g1", 1).await;
+    let rotate = async |token, client_name: &str, successor: &NewRefresh, now| {
+        store.rotate_refresh(&digest(token), &client(client_name), successor, now, GRACE).await
+    };
+    assert_eq!(rotate(9, "editor", &refresh(2), NOW).await.unwrap(), Rotation::Unknown);
+    assert_eq!(rotate(1, "thief", &refresh(2), NOW).await.unwrap(), Rotation::ForeignClient);
+    assert_eq!(rotate(1, "editor", &refresh(2), NOW).await.unwrap(), Rotation::Rotated(grant("g1")));
+    assert_eq!(store.grant_of_refresh(&digest(1), NOW).await.unwrap(), Some((grant("g1"), false)));
+    assert_eq!(store.grant_of_refresh(&digest(2), NOW).await.unwrap(), Some((grant("g1"), true)));
+
+    let clash = rotate(2, "editor", &refresh(1), NOW).await;
+    assert!(matches!(clash, Err(StoreError::Exists("refresh token"))));
+    assert_eq!(store.grant_of_refresh(&digest(2), NOW).await.unwrap(), Some((grant("g1"), true)), "nothing was spent");
+
+    let raced = rotate(1, "editor", &refresh(3), NOW.plus(GRACE - Duration::from_millis(1))).await.unwrap();
+    assert_eq!(raced, Rotation::Raced);
+    assert_eq!(rotate(1, "thief", &refresh(3), NOW.plus(HOUR)).await.unwrap(), Rotation::ForeignClient);
+    assert_eq!(store.grant(&grant_id("g1")).await.unwrap(), Some(grant("g1")), "neither revoked the family");
+    assert_eq!(store.grant_of_refresh(&digest(3), NOW).await.unwrap(), None, "nor stored a successor");
+
+    let idle = refresh(2).idle_expires_at;
+    assert_eq!(rotate(2, "editor", &refresh(3), idle).await.unwrap(), Rotation::Expired);
+    let long = NewRefresh { idle_expires_at: NOW.plus(9 * DAY), ..refresh(3) };
+    assert_eq!(rotate(2, "editor", &long, NOW).await.unwrap(), Rotation::Rotated(grant("g1")));
+    let end = grant("g1").expires_at;
+    assert_eq!(rotate(3, "editor", &refresh(4), end).await.unwrap(), Rotation::Expired, "the grant's absolute end");
+    assert!(store.revocations_after(0, 10).await.unwrap().is_empty(), "nothing so far was reuse");
+    store.revoke(&RevocationSubject::Grant(grant_id("g1")), NOW).await.unwrap();
+    assert_eq!(rotate(3, "editor", &refresh(4), NOW).await.unwrap(), Rotation::Revoked);
+    assert_eq!(rotate(1, "editor", &refresh(4), NOW).await.unwrap(), Rotation::Revoked);
+}
+
+pub(super) async fn reuse(store: Arc<dyn Store>) {
+    let cases = [("late", GRACE, false), ("idle", 9 * HOUR, false), ("older", Duration::from_secs(1), true)];
+    for (n, (name, after, twice)) in (1u64..).zip(cases) {
+        let first = n * 100;
+        family(&*store, name, first).await;
+        let rotate = async |token, successor, now| {
+            let long = NewRefresh { idle_expires_at: NOW.plus(DAY), ..refresh(successor) };
+            store.rotate_refresh(&digest(token), &client("editor"), &long, now, GRACE).await.unwrap()
+        };
+        assert!(matches!(rotate(first, first + 1, NOW).await, Rotation::Rotated(_)));
+        if twice {
+            // The grandparent is no race of the client with itself, however fast it comes.
+            assert!(matches!(rotate(first + 1, first + 2, NOW).await, Rotation::Rotated(_)));
+        }
+        let at = NOW.plus(after);
+        let dead = Grant { revoked_at: Some(at), ..grant(name) };
+        assert_eq!(rotate(first, first + 3, at).await, Rotation::Reused(dead.clone()), "{name}");
+        assert_eq!(store.grant(&dead.id).await.unwrap(), Some(dead.clone()), "{name}");
+        let living = if twice { first + 2 } else { first + 1 };
+        assert_eq!(rotate(living, first + 4, at).await, Rotation::Revoked, "{name}");
+        let log = store.revocations_after(n - 1, 10).await.unwrap();
+        assert_eq!(log.len(), 1, "{name}");
+        assert_eq!((log[0].epoch, &log[0].subject), (n, &RevocationSubject::Grant(dead.id)), "{name}");
+    }
+}
+
+pub(super) async fn one_of_many_rotates(store: Arc<dyn Store>) {
+    family(&*store, "g1", 1).await;
+    let mut tasks = JoinSet::new();
+    for n in 0..100 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let now = NOW.plus(Duration::from_millis(n));
+            (n, store.rotate_refresh(&digest(1), &client("editor"), &refresh(100 + n), now, GRACE).await.unwrap())
+        });
+    }
+    let outcomes = tasks.join_all().await;
+    let winners: Vec<u64> =
+        outcomes.iter().filter(|(_, found)| matches!(found, Rotation::Rotated(_))).map(|(n, _)| *n).collect();
+    assert_eq!(winners.len(), 1);
+    assert_eq!(outcomes.iter().filter(|(_, found)| *found == Rotation::Raced).count(), 99);
+    for n in 0..100 {
+        let stored = store.grant_of_refresh(&digest(100 + n), NOW).await.unwrap();
+        let expected = (n == winners[0]).then(|| (grant("g1"), true));
+        assert_eq!(stored, expected, "only the winner's successor is stored, and it lives");
+    }
+}
