@@ -167,7 +167,7 @@ class Lab:
     def gate(self, name, url):
         upstreams = types.SimpleNamespace(urls={name: url}, commands={})
         if self.options.stand_in:
-            return matrix.StandIn(self.processes, upstreams, None)
+            return matrix.StandIn(self.processes, upstreams, self.options.broken)
         return matrix.Gate(self.options.gate, self.processes, self.folder, upstreams)
 
     def shim(self, endpoint, token_file):
@@ -270,6 +270,7 @@ def main():
     parser.add_argument("--revision", action="append", choices=REVISIONS)
     parser.add_argument("--gate", default=os.environ.get("SALLYPORT") or str(matrix.ROOT / "target/release/sallyport"))
     parser.add_argument("--stand-in", action="store_true", help="the lab's stand-in for the gate: tests the lab, not the product")
+    parser.add_argument("--broken", choices=["tools", "result", "events"], help="with --stand-in: spoilt, must fail")
     parser.add_argument("--direct", action="store_true", help="server only: the fixture alone, no gate")
     parser.add_argument("--upstream-era", default="both", choices=["legacy", "modern", "both"],
                         help="server only: what the fixture behind the gate speaks, so that the gate must translate the rest; "

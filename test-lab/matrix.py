@@ -10,6 +10,8 @@ is what the same client gets in another.
     matrix.py --pairs            every pair of two factors at least once (the default)
     matrix.py --full             every cell
     matrix.py --gate PATH        the built binary (default: $SALLYPORT, else target/release/sallyport)
+    matrix.py --demo             `sallyport demo` instead: every client and era at its first endpoint; all
+                                 must see the same tools and get the same answers
     matrix.py --stand-in         the lab's own stand-in for the gate: tests the lab, not the product
     matrix.py --stand-in --broken result      … spoilt; must fail
     matrix.py --direct           no gate at all: only the references, to see that they can be had
@@ -98,6 +100,7 @@ class Processes:
         log = open(self.folder / f"{name}.log", "w")
         stdout = options.pop("stdout", log)
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=log, start_new_session=True, **options)
+        process.log = self.folder / f"{name}.log"
         self.running.append(process)
         return process
 
@@ -112,10 +115,12 @@ class Processes:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for(what, url, good, seconds=60):
+def wait_for(what, url, good, process=None, seconds=60):
     """Waits until `url` answers with a status that `good` accepts."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            sys.exit(f"{what} ended with {process.returncode}; see the end of its log:\n{process.log.read_text()[-2000:]}")
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 status = answer.status
@@ -127,6 +132,15 @@ def wait_for(what, url, good, seconds=60):
             return
         time.sleep(0.2)
     sys.exit(f"{what} was not ready within {seconds} s at {url}")
+
+
+def write_calls(folder, servers, files=""):
+    """One file of calls for each client and server: "unless" names clients that cannot do what a call needs."""
+    calls, written = json.loads((HERE / "upstreams/calls.json").read_text().replace("{folder}", files)), {}
+    for client, name in itertools.product(CLIENTS, servers):
+        written[client, name] = folder / f"{client}.{name}.calls.json"
+        written[client, name].write_text(json.dumps([call for call in calls[name] if client not in call.get("unless", [])]))
+    return written
 
 
 class Upstreams:
@@ -146,12 +160,7 @@ class Upstreams:
         self.urls = {f"{name}-http": f"http://127.0.0.1:{port}/mcp" for name, port in ports.items()}
         for name, url in self.urls.items():
             wait_for(name, url, lambda status: True)
-        calls = json.loads((HERE / "upstreams/calls.json").read_text().replace("{folder}", str(self.files)))
-        self.calls = {}
-        for client, name in itertools.product(CLIENTS, SERVERS):
-            self.calls[client, name] = folder / f"{client}.{name}.calls.json"
-            # "unless" names clients that cannot do what the call needs.
-            self.calls[client, name].write_text(json.dumps([call for call in calls[name] if client not in call.get("unless", [])]))
+        self.calls = write_calls(folder, SERVERS, str(self.files))
 
     def direct(self, upstream):
         return self.urls.get(upstream) or "stdio:" + json.dumps(self.commands[upstream])
@@ -171,8 +180,10 @@ def write_config(path, listen, admin, folder, upstreams):
 def create_account(binary, config):
     """A person who may use every upstream. All that this lab knows of the command is in here."""
     account = {"username": "ada", "email": "ada@example.test", "password": "correct horse battery staple 7"}
-    subprocess.run([binary, "user", "add", "--config", str(config), "--username", account["username"], "--email", account["email"], "--password-stdin"],
-                   input=account["password"], text=True, check=True, capture_output=True)
+    command = [binary, "user", "add", "--config", str(config), "--username", account["username"], "--email", account["email"], "--password-stdin"]
+    run = subprocess.run(command, input=account["password"], text=True, capture_output=True)
+    if run.returncode:
+        sys.exit(f"{' '.join(command[1:3])} ended with {run.returncode}: {run.stderr.strip()[-800:]}")
     return account
 
 
@@ -184,9 +195,9 @@ class Gate:
         config = folder / "sallyport.toml"
         write_config(config, listen, admin, folder / "gate", upstreams)
         self.account = create_account(binary, config)
-        processes.start("gate", [binary, "serve", "--config", str(config)])
+        process = processes.start("gate", [binary, "serve", "--config", str(config)])
         self.endpoints = {name: f"http://{listen}/mcp/{name}" for name in (*upstreams.urls, *upstreams.commands)}
-        wait_for("the gate", next(iter(self.endpoints.values())), lambda status: status == 401)
+        wait_for("the gate", next(iter(self.endpoints.values())), lambda status: status == 401, process)
 
     def serves(self, cell):
         return True
@@ -223,6 +234,45 @@ def drive(cell, target, calls, account=None):
     if run.returncode or not lines:
         return None, f"exit {run.returncode}: {run.stderr.strip()[-1200:] or run.stdout[-400:]}"
     return json.loads(lines[-1]), None
+
+
+class Demo:
+    """`sallyport demo`, which serves a server of its own that nobody can reach but through it."""
+
+    def __init__(self, binary, processes, folder):
+        command = [binary, "demo", "--json", "--listen", "127.0.0.1:0", "--data", str(folder / "demo")]
+        process = processes.start("demo", command, stdout=subprocess.PIPE, text=True)
+        about = json.loads(process.stdout.readline() or sys.exit("demo --json printed no ready line"))
+        # Nobody reads what it may print later; a full pipe would stop it.
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        self.account = next(a for a in about["accounts"] if a.get("role") not in ("administrator", "operator", "admin"))
+        self.endpoint, self.first, self.lock = about["mcp_endpoints"][0], None, threading.Lock()
+
+    def judge(self, cell, calls):
+        seen, trouble = drive(cell, self.endpoint, calls, self.account)
+        if trouble:
+            return trouble
+        answers = {call["tool"] + str(place): (call["ok"], plain(call["text"])) for place, call in enumerate(seen["calls"])}
+        with self.lock:
+            self.first = self.first or (sorted(seen["tools"]), answers)
+        tools, first = self.first
+        if seen["sign_ins"] != 1:
+            return f"{seen['sign_ins']} sign-ins"
+        if not tools or sorted(seen["tools"]) != tools:
+            return f"tools {sorted(seen['tools'])}, the first client saw {tools}"
+        differing = [f"{key}: {answers[key]}, the first client got {first[key]}" for key in answers if key in first and answers[key] != first[key]]
+        return differing[0][:800] if differing else None
+
+
+def plain(text):
+    """Each language writes JSON its own way."""
+    lines = []
+    for line in text.splitlines():
+        try:
+            lines.append(json.dumps(json.loads(line), sort_keys=True))
+        except ValueError:
+            lines.append(line)
+    return lines
 
 
 class NoGate:
@@ -317,9 +367,10 @@ def main():
     parser.add_argument("--pairs", action="store_true")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--gate", default=os.environ.get("SALLYPORT") or str(ROOT / "target/release/sallyport"))
+    parser.add_argument("--demo", action="store_true")
     parser.add_argument("--stand-in", action="store_true")
     parser.add_argument("--direct", action="store_true")
-    parser.add_argument("--broken", choices=["tools", "result"])
+    parser.add_argument("--broken", choices=["tools", "result", "events"])
     parser.add_argument("--client", action="append", choices=CLIENTS)
     parser.add_argument("--server", action="append", choices=SERVERS)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
@@ -330,6 +381,11 @@ def main():
             sys.exit(f"{needed} is missing; run test-lab/install.sh, and build sallyport and rmcp_client")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lab-matrix-"))
     processes = Processes(folder)
+    if options.demo:
+        demo = Demo(options.gate, processes, folder)
+        cells = [Cell(client, era, "http", "demo") for client, eras in CLIENTS.items() for era in eras if client in (options.client or CLIENTS)]
+        calls = write_calls(folder, ["demo"])
+        finish(options, processes, folder, cells, lambda cell: demo.judge(cell, calls[cell.client, "demo"]))
     upstreams = Upstreams(processes, folder)
     if options.direct:
         gate = NoGate(upstreams)
@@ -343,10 +399,14 @@ def main():
     if not options.full:
         cells = pairs(cells)
     references = References(upstreams)
+    finish(options, processes, folder, cells, lambda cell: judge(cell, gate, references, upstreams))
 
+
+def finish(options, processes, folder, cells, judged):
+    """Judges every cell, prints the table, and ends the program."""
     def timed(cell):
         start = time.monotonic()
-        return cell, judge(cell, gate, references, upstreams), time.monotonic() - start
+        return cell, judged(cell), time.monotonic() - start
 
     failed = 0
     print(f"{'client':<11}{'era':<8}{'via':<7}upstream", flush=True)

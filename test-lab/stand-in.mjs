@@ -2,7 +2,7 @@
 // consent forms, and a bearer check in front of one HTTP upstream. It has none of the gate's safety
 // and must never be used for anything but this.
 //
-//   stand-in.mjs --listen PORT --upstream NAME=URL … [--broken tools|result]
+//   stand-in.mjs --listen PORT --upstream NAME=URL … [--broken tools|result|events]
 //
 // `--broken` spoils what passes through, to see the lab notice.
 import { createHash, randomBytes } from 'node:crypto';
@@ -121,6 +121,7 @@ function forward(name, request, response) {
 }
 
 function spoil(part) {
+    if (options.broken === 'events') return part.replaceAll('notifications/progress', 'notifications/lost');
     if (options.broken === 'tools') return part.replace('"description":"', '"description":"spoilt ');
     return part.replace('"type":"text","text":"', '"type":"text","text":"spoilt ');
 }

@@ -46,12 +46,17 @@ class Pages(html.parser.HTMLParser):
             method = (attrs.get("method") or "get").lower()
             self.forms.append({"action": attrs.get("action"), "method": method, "fields": [], "buttons": []})
         elif self.inside and tag in ("input", "button", "textarea", "select"):
-            kind = (attrs.get("type") or ("submit" if tag == "button" else "text")).lower()
+            kind = (attrs.get("type") or {"button": "submit", "select": "select"}.get(tag, "text")).lower()
             field = {"name": attrs.get("name"), "value": attrs.get("value"), "kind": kind, "label": "",
                      "checked": "checked" in attrs, "off": "disabled" in attrs}
             self.forms[-1]["buttons" if kind in ("submit", "image") else "fields"].append(field)
             if tag == "button":
                 self.button = field
+        elif self.inside and tag == "option" and self.forms[-1]["fields"]:
+            # A browser sends the selected option, else the first.
+            chosen = self.forms[-1]["fields"][-1]
+            if chosen["value"] is None or "selected" in attrs:
+                chosen["value"] = attrs.get("value") or ""
 
     def handle_data(self, text):
         if self.button is not None:

@@ -107,7 +107,7 @@ export function text(result) {
 }
 
 /** Answers every form elicitation the same way. */
-export const acceptance = { action: 'accept', content: { name: 'Ada', color: 'green', confirm: true } };
+export const acceptance = { action: 'accept', content: { name: 'Ada', color: 'green', time: 'Thursday 14:00' } };
 
 /** Runs the calls on a connected client of either SDK. */
 export async function run(client, calls, resultSchema) {

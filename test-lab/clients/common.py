@@ -13,7 +13,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 LAB = pathlib.Path(os.environ.get("SALLYPORT_LAB") or HERE.parent.parent / ".test/lab").resolve()
 NODE = str(LAB / "bin/node")
 BROWSER = HERE.parent / "browser"
-ACCEPTANCE = {"name": "Ada", "color": "green", "confirm": True}
+ACCEPTANCE = {"name": "Ada", "color": "green", "time": "Thursday 14:00"}
 
 
 def task():

@@ -42,12 +42,15 @@ pub struct LogConfig {
     pub signer: LogSigner,
     /// Least time between two checkpoints while events keep coming.
     pub checkpoint_interval: Duration,
+    /// A signed checkpoint of this log kept elsewhere, if there is one: a directory that does not
+    /// continue it (an old copy put back) is not opened.
+    pub kept: Option<Vec<u8>>,
 }
 
 impl LogConfig {
-    /// With checkpoints at least 50 ms apart.
+    /// With checkpoints at least 50 ms apart and none kept elsewhere.
     pub fn new(dir: impl Into<PathBuf>, signer: LogSigner) -> Self {
-        Self { dir: dir.into(), signer, checkpoint_interval: Duration::from_millis(50) }
+        Self { dir: dir.into(), signer, checkpoint_interval: Duration::from_millis(50), kept: None }
     }
 }
 
@@ -116,7 +119,7 @@ impl Log {
         fs::create_dir_all(&config.dir).map_err(LedgerError::io("create", &config.dir))?;
         let lock = lock(&config.dir)?;
         let opened = recover(&config)?;
-        let LogConfig { dir, signer, checkpoint_interval } = config;
+        let LogConfig { dir, signer, checkpoint_interval, kept: _ } = config;
         let verifier = signer.verifier().clone();
         let shared = Arc::new(Shared::default());
         let (publisher_in, leaves) = mpsc::sync_channel(UNPUBLISHED_BATCHES);
@@ -228,16 +231,22 @@ fn recover(config: &LogConfig) -> Result<Recovered, LedgerError> {
         Some(note) => Some(Checkpoint::verify(&note, key, origin)?),
         None => None,
     };
-    let (size, fresh) = (signed.as_ref().map_or(0, |c| c.size), signed.is_none() && !dir.join("tile").exists());
+    let size = signed.as_ref().map_or(0, |c| c.size);
+    let fresh = signed.is_none() && !dir.join("tile").exists();
+    let missing = signed.is_none();
+    let mut promises: Vec<Checkpoint> = signed.into_iter().collect();
+    if let Some(kept) = &config.kept {
+        promises.push(Checkpoint::verify(kept, key, origin)?);
+    }
     let Some(mut found) = Found::open(&dir.join(JOURNAL), origin, fresh)? else {
         return Err(LedgerError::RolledBack { have: 0, signed: size });
     };
-    let mut read = read_back(&mut found, dir, origin, signed.as_ref(), Mode::Compare)?;
-    if signed.is_none() && read.entries > 0 {
+    let mut read = read_back(&mut found, dir, origin, &promises, Mode::Compare)?;
+    if missing && read.entries > 0 {
         return Err(LedgerError::CheckpointMissing(dir.join(CHECKPOINT)));
     }
     if !read.tiles.wrong.is_empty() {
-        read = read_back(&mut found, dir, origin, signed.as_ref(), Mode::Mend)?;
+        read = read_back(&mut found, dir, origin, &promises, Mode::Mend)?;
     }
     let ReadBack { chains, mut tiles, entries, end } = read;
     tiles.append_from_here();
@@ -258,17 +267,18 @@ struct ReadBack {
     end: u64,
 }
 
-/// Reads the journal from its beginning, checking every place, every chain and the signed root.
+/// Reads the journal from its beginning, checking every place, every chain and each signed root.
 fn read_back(
     found: &mut Found,
     dir: &Path,
     origin: &str,
-    signed: Option<&Checkpoint>,
+    promises: &[Checkpoint],
     mode: Mode,
 ) -> Result<ReadBack, LedgerError> {
     let mut chains = Chains::default();
     let mut tiles = TileWriter::new(dir, mode);
-    let (entries, end) = found.scan(origin, signed.map_or(0, |c| c.size), |index, bytes, hash| {
+    let signed = promises.iter().map(|promise| promise.size).max().unwrap_or(0);
+    let (entries, end) = found.scan(origin, signed, |index, bytes, hash| {
         let leaf = Leaf::decode(bytes).map_err(|why| LedgerError::BadLeaf { index, why })?;
         if leaf.place.index != index {
             return Err(LedgerError::BadLeaf { index, why: "it carries another index" });
@@ -276,11 +286,9 @@ fn read_back(
         let tenant = leaf.tenant_name().to_owned();
         chains.follow(&leaf, hash).map_err(|why| LedgerError::BrokenChain { index, tenant, why })?;
         tiles.push(bytes, hash)?;
-        match signed {
-            Some(signed) if signed.size == index + 1 && signed.root != tiles.root() => {
-                Err(LedgerError::Forked { size: signed.size })
-            }
-            _ => Ok(()),
+        match promises.iter().find(|promise| promise.size == index + 1 && promise.root != tiles.root()) {
+            Some(broken) => Err(LedgerError::Forked { size: broken.size }),
+            None => Ok(()),
         }
     })?;
     Ok(ReadBack { chains, tiles, entries, end })

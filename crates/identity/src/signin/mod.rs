@@ -29,7 +29,7 @@ impl Identity {
             self.store().end_browser_session(&session.id, self.now()).await?;
             return Err(error);
         }
-        if let Some(before) = before.filter(|_| false) {
+        if let Some(before) = before {
             self.store().end_browser_session(&before.session.id, self.now()).await?;
         }
         Ok(cookie)

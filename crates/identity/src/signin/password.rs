@@ -151,12 +151,20 @@ async fn next_step(
             return Err(IdentityError::PasskeysImpossible(identity.shell().public_url().to_string()).into());
         }
         if has_passkey {
-            let ceremony = Ceremony::SecondFactor { after: RightPassword::of(&person), continue_to, state: None };
-            return passkey_page(identity, caller, &ceremony, Asking::ForPasskey).await;
+            let ceremony = Ceremony::SecondFactor {
+                after: RightPassword::of(&person),
+                continue_to: continue_to.clone(),
+                state: None,
+            };
+            return passkey_page(identity, caller, &continue_to, &ceremony, Asking::ForPasskey).await;
         }
         if identity.config().require_passkey_for_administrators {
-            let ceremony = Ceremony::RequiredEnrolment { after: RightPassword::of(&person), continue_to, state: None };
-            return passkey_page(identity, caller, &ceremony, Asking::ToEnrol).await;
+            let ceremony = Ceremony::RequiredEnrolment {
+                after: RightPassword::of(&person),
+                continue_to: continue_to.clone(),
+                state: None,
+            };
+            return passkey_page(identity, caller, &continue_to, &ceremony, Asking::ToEnrol).await;
         }
     }
     let cookie = identity.complete_sign_in(caller, &person, &["pwd"]).await?;
@@ -172,9 +180,11 @@ enum Asking {
 async fn passkey_page(
     identity: &Identity,
     caller: &Caller,
+    continue_to: &ContinueTo,
     ceremony: &Ceremony,
     asking: Asking,
 ) -> Result<Response, Failure> {
+    let again = identity.sign_in_url(continue_to.as_str());
     let cookie = identity.park_ceremony(ceremony).await?;
     let issued = identity.shell().form_token(&caller.headers, PURPOSE, identity.rng());
     let (title, lead, button) = match asking {
@@ -198,7 +208,7 @@ async fn passkey_page(
         p.notice.failed role="alert" hidden data-passkey-missing {
             "This browser has no passkeys. Open this page in one that has."
         }
-        p.fine { a href="/signin" { "Start again" } }
+        p.fine { a href=(again) { "Start again" } }
     };
     let page = identity.shell().page(title).script(&identity.0.script).in_popup();
     Ok(page.set_cookie(issued.set_cookie).set_cookie(Some(cookie)).respond(body))

@@ -64,6 +64,32 @@ async fn a_passkey_signs_in_without_a_password() {
 }
 
 #[tokio::test]
+async fn a_ceremony_wants_the_forms_token_and_our_origin() {
+    let app = TestApp::new().await;
+    let mut authenticator = with_passkey(&app, Role::User).await;
+    let mut browser = app.browser();
+    let (csrf, options) = start(&mut browser, "").await;
+    let credential = authenticator.get(&options);
+    let body = |csrf: &str| json!({"csrf": csrf, "credential": credential});
+    let foreign = app.browser().get("/signin").await.field("csrf");
+    for path in ["/signin/passkey/start", "/signin/passkey/finish"] {
+        for token in ["", &foreign] {
+            let answer = browser.post_json(path, &body(token)).await;
+            assert_eq!(
+                (answer.status, &answer.json()["error"]["code"]),
+                (StatusCode::FORBIDDEN, &json!("form_expired"))
+            );
+        }
+        let mut elsewhere = browser.clone();
+        elsewhere.headers = vec![("origin", "https://evil.example".to_owned())];
+        let answer = elsewhere.post_json(path, &body(&csrf)).await;
+        assert_eq!(answer.json()["error"]["code"], "cross_site_request");
+    }
+    // None of these spent the ceremony.
+    assert_eq!(browser.post_json("/signin/passkey/finish", &body(&csrf)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_wrong_origin_an_unverified_user_a_stale_challenge_or_a_cloned_counter_is_refused() {
     let app = TestApp::new().await;
     let mut authenticator = with_passkey(&app, Role::User).await;

@@ -241,3 +241,11 @@ async fn without_a_local_directory_there_is_no_form_and_nobody_is_signed_in() {
     let app = TestApp::with("https://gate.example", config).await;
     assert_eq!(app.browser().get("/signin").await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_request_whose_address_nobody_knows_is_not_served() {
+    let app = TestApp::new().await;
+    let request = http::Request::get("/signin").body(axum::body::Body::empty()).unwrap();
+    let response = tower::ServiceExt::oneshot(app.router.clone(), request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}

@@ -91,6 +91,57 @@ fn sixty_four_threads_share_their_syncs() {
     assert_eq!(check(dir.path()).unwrap().checkpoint.size, 1280);
 }
 
+/// A journal whose sync waits for the test.
+struct Held(crate::journal::Journal, std::sync::mpsc::Receiver<()>, Arc<AtomicU64>);
+impl JournalFile for Held {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.append(bytes)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        self.2.fetch_add(1, Ordering::SeqCst);
+        self.1.recv().map_err(io::Error::other)?;
+        self.0.sync()
+    }
+    fn check(&mut self, length: u64) -> Result<(), String> {
+        self.0.check(length)
+    }
+}
+
+#[tokio::test]
+async fn nobody_hears_back_before_the_sync_and_all_who_wait_share_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (release, held) = std::sync::mpsc::channel();
+    let begun = Arc::new(AtomicU64::new(0));
+    let count = begun.clone();
+    let config = LogConfig::new(dir.path(), signer());
+    let (log, _) = Log::open_with(config, |journal| Box::new(Held(journal, held, count))).unwrap();
+    let recorder = Arc::new(recorder(&log, &keyring()));
+    let spawn = |n| {
+        let recorder = recorder.clone();
+        tokio::spawn(async move { recorder.record(event(n)).await.unwrap().index })
+    };
+    let settle = || tokio::time::sleep(std::time::Duration::from_millis(30));
+    let first = spawn(0);
+    while begun.load(Ordering::SeqCst) == 0 {
+        settle().await;
+    }
+    let others: Vec<_> = (1..11).map(spawn).collect();
+    settle().await;
+    assert!(!first.is_finished() && others.iter().all(|other| !other.is_finished()));
+    assert_eq!(*log.published().borrow(), 0, "no checkpoint runs ahead of the journal");
+    release.send(()).unwrap();
+    assert_eq!(first.await.unwrap(), 0);
+    settle().await;
+    assert!(others.iter().all(|other| !other.is_finished()));
+    release.send(()).unwrap();
+    for other in others {
+        other.await.unwrap();
+    }
+    assert_eq!(begun.load(Ordering::SeqCst), 2, "ten events, one sync");
+    log.close().unwrap();
+    assert_eq!(check(dir.path()).unwrap().checkpoint.size, 11);
+}
+
 #[tokio::test]
 async fn a_shredded_key_erases_the_event_and_leaves_the_tree() {
     let dir = tempfile::tempdir().unwrap();

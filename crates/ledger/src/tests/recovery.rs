@@ -1,5 +1,7 @@
 //! Opening after a crash, and after worse.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::journal::FRAME_HEADER;
 
@@ -161,5 +163,59 @@ async fn a_log_without_its_parts_or_under_another_key_is_not_opened() {
         harm(dir.path());
         let error = open_log(dir.path()).map(|_| ()).unwrap_err();
         assert!(expected(&error), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_copy_put_back_whole_is_refused_against_a_kept_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let keyring = sample(dir.path(), 6).await;
+    let old = tempfile::tempdir().unwrap();
+    copy(dir.path(), old.path());
+    let open_against = |dir: &Path, kept: &[u8]| {
+        let mut config = LogConfig::new(dir, signer());
+        config.kept = Some(kept.to_vec());
+        Log::open(config)
+    };
+    let first = fs::read(dir.path().join("checkpoint")).unwrap();
+    let (log, _) = open_against(dir.path(), &first).unwrap();
+    record(&recorder(&log, &keyring), 6, 9).await;
+    log.close().unwrap();
+    drop(log);
+    let kept = fs::read(dir.path().join("checkpoint")).unwrap();
+    assert!(matches!(open_against(old.path(), &kept), Err(LedgerError::RolledBack { have: 6, signed: 9 })));
+    // Without it the copy looks whole, and grows another history.
+    let (log, _) = open_log(old.path()).unwrap();
+    record(&recorder(&log, &keyring), 60, 69).await;
+    log.close().unwrap();
+    drop(log);
+    assert!(matches!(open_against(old.path(), &kept), Err(LedgerError::Forked { size: 9 })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn any_bytes_after_the_durable_part_are_cut_off(garbage in prop::collection::vec(any::<u8>(), 0..200), ours in any::<bool>()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        runtime.block_on(sample(dir.path(), 3));
+        let path = dir.path().join("journal");
+        let mut journal = fs::read(&path).unwrap();
+        if ours {
+            journal.extend(b"SPJ\x01\0\0\0\x09");
+        }
+        journal.extend(&garbage);
+        fs::write(&path, &journal).unwrap();
+        let (_, recovery) = open_log(dir.path()).unwrap();
+        prop_assert_eq!((recovery.entries, recovery.torn_bytes as usize), (3, garbage.len() + if ours { 8 } else { 0 }));
+    }
+
+    #[test]
+    fn any_bytes_for_a_bundle_are_refused(garbage in prop::collection::vec(any::<u8>(), 0..200)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        runtime.block_on(sample(dir.path(), 3));
+        fs::write(dir.path().join("tile/entries/000.p/3"), garbage).unwrap();
+        prop_assert!(check(dir.path()).is_err());
     }
 }

@@ -18,16 +18,16 @@ const BELIEF: Duration = Duration::from_secs(600);
 
 /// Which eras are known not to be served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Known {
+pub(super) struct Known {
     /// `initialize` was refused.
-    pub no_legacy: bool,
+    pub(super) no_legacy: bool,
     /// `server/discover` was refused.
-    pub no_modern: bool,
+    pub(super) no_modern: bool,
 }
 
 impl Known {
     /// The era to try first for a client of `own`.
-    pub fn first(self, own: Era) -> Era {
+    pub(super) fn first(self, own: Era) -> Era {
         match own {
             Era::Legacy if self.no_legacy && !self.no_modern => Era::Modern,
             Era::Modern if self.no_modern && !self.no_legacy => Era::Legacy,
@@ -37,31 +37,40 @@ impl Known {
 }
 
 /// The memory.
-#[derive(Debug, Default)]
-pub struct Eras(Mutex<HashMap<UpstreamName, (Known, Instant)>>);
+#[derive(Debug)]
+pub(super) struct Eras {
+    belief: Duration,
+    memory: Mutex<HashMap<UpstreamName, (Known, Instant)>>,
+}
+
+impl Default for Eras {
+    fn default() -> Self {
+        Self { belief: BELIEF, memory: Mutex::default() }
+    }
+}
 
 impl Eras {
-    pub fn known(&self, upstream: &UpstreamName) -> Known {
-        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn known(&self, upstream: &UpstreamName) -> Known {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         match memory.get(upstream) {
-            Some((known, at)) if at.elapsed() < BELIEF => *known,
+            Some((known, at)) if at.elapsed() < self.belief => *known,
             _ => Known::default(),
         }
     }
 
-    pub fn learn(&self, upstream: &UpstreamName, known: Known) {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn learn(&self, upstream: &UpstreamName, known: Known) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         match memory.get(upstream) {
             // The same again does not prolong the belief.
-            Some((old, at)) if *old == known && at.elapsed() < BELIEF => {}
+            Some((old, at)) if *old == known && at.elapsed() < self.belief => {}
             _ => {
                 memory.insert(upstream.clone(), (known, Instant::now()));
             }
         }
     }
 
-    pub fn forget(&self, upstream: &UpstreamName) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(upstream);
+    pub(super) fn forget(&self, upstream: &UpstreamName) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(upstream);
     }
 }
 
@@ -69,16 +78,17 @@ impl Eras {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_refused_era_is_asked_for_again_after_a_while() {
-        let (eras, name) = (Eras::default(), UpstreamName::new("files").unwrap());
+        let belief = Duration::from_millis(200);
+        let (eras, name) = (Eras { belief, ..Eras::default() }, UpstreamName::new("files").unwrap());
         let no_modern = Known { no_modern: true, no_legacy: false };
         eras.learn(&name, no_modern);
         assert_eq!(eras.known(&name).first(Era::Modern), Era::Legacy);
-        tokio::time::advance(BELIEF / 2).await;
+        tokio::time::sleep(belief / 2).await;
         eras.learn(&name, no_modern);
-        tokio::time::advance(BELIEF / 2).await;
-        assert_eq!(eras.known(&name).first(Era::Modern), Era::Modern);
+        tokio::time::sleep(belief / 2).await;
+        assert_eq!(eras.known(&name).first(Era::Modern), Era::Modern, "the same again does not prolong it");
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl ClientHandler for Person {
         let mut answer = ElicitResult::new(ElicitationAction::Decline);
         if let ElicitRequestParams::FormElicitationParams { .. } = request {
             answer = ElicitResult::new(ElicitationAction::Accept)
-                .with_content(json!({"name": "Ada", "color": "green", "confirm": true}));
+                .with_content(json!({"name": "Ada", "color": "green", "time": "Thursday 14:00"}));
         }
         Ok(answer)
     }
