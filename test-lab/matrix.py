@@ -45,6 +45,7 @@ NODE, PYTHON = str(LAB / "bin/node"), str(LAB / "py/bin/python")
 MODULES = LAB / "node_modules/@modelcontextprotocol"
 MODERN = "2026-07-28"
 CELL_SECONDS = 180
+TENANT = "lab"
 
 # Which eras a client offers. TypeScript SDK 1.x knows one; mcp-remote has no way to insist on modern.
 CLIENTS = {
@@ -168,19 +169,23 @@ class Upstreams:
 
 def write_config(path, listen, admin, folder, upstreams):
     """The product's configuration file. All that this lab knows of its schema is in here."""
-    lines = ["[listen]", f'public = "{listen}"', f'admin = "{admin}"', "", "[storage]", f"folder = {json.dumps(str(folder))}", "",
-             "[authorization]", "dynamic_registration = true", "local_directory = true", ""]
+    lines = ["[server]", f'listen = "{listen}"', f'admin_listen = "{admin}"', f'public_url = "http://{listen}"',
+             "[data]", f"directory = {json.dumps(str(folder))}", "[oauth]", "dynamic_registration = true",
+             # One person plays every client, and some of them leave their sessions behind.
+             "[limits]", "sessions = 500", "streams = 500", "calls = 500",
+             "[[tenants]]", f'id = "{TENANT}"', 'name = "Lab"']
     for name, url in upstreams.urls.items():
-        lines += ["[[upstream]]", f'name = "{name}"', f'url = "{url}"', ""]
+        lines += ["[[upstreams]]", f'name = "{name}"', f'url = "{url}"', 'initial_scopes = ["read", "write"]']
     for name, command in upstreams.commands.items():
-        lines += ["[[upstream]]", f'name = "{name}"', f"command = {json.dumps(command[0])}", f"args = {json.dumps(command[1:])}", ""]
-    path.write_text("\n".join(lines))
+        lines += ["[[upstreams]]", f'name = "{name}"', f"command = {json.dumps(command[0])}", f"args = {json.dumps(command[1:])}", 'initial_scopes = ["read", "write"]']
+    path.write_text("\n".join(lines) + "\n")
 
 
 def create_account(binary, config):
     """A person who may use every upstream. All that this lab knows of the command is in here."""
     account = {"username": "ada", "email": "ada@example.test", "password": "correct horse battery staple 7"}
-    command = [binary, "user", "add", "--config", str(config), "--username", account["username"], "--email", account["email"], "--password-stdin"]
+    command = [binary, "user", "add", "--config", str(config), "--tenant", TENANT, "--username", account["username"],
+               "--email", account["email"], "--password-stdin"]
     run = subprocess.run(command, input=account["password"], text=True, capture_output=True)
     if run.returncode:
         sys.exit(f"{' '.join(command[1:3])} ended with {run.returncode}: {run.stderr.strip()[-800:]}")
@@ -190,12 +195,12 @@ def create_account(binary, config):
 class Gate:
     """The product, in front of all upstreams."""
 
-    def __init__(self, binary, processes, folder, upstreams):
+    def __init__(self, binary, processes, folder, upstreams, name="gate"):
         listen, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        config = folder / "sallyport.toml"
-        write_config(config, listen, admin, folder / "gate", upstreams)
+        config = folder / f"{name}.toml"
+        write_config(config, listen, admin, folder / f"{name}.state", upstreams)
         self.account = create_account(binary, config)
-        process = processes.start("gate", [binary, "serve", "--config", str(config)])
+        process = processes.start(name, [binary, "serve", "--config", str(config)])
         self.endpoints = {name: f"http://{listen}/mcp/{name}" for name in (*upstreams.urls, *upstreams.commands)}
         wait_for("the gate", next(iter(self.endpoints.values())), lambda status: status == 401, process)
 
@@ -220,7 +225,7 @@ class StandIn:
 
 def drive(cell, target, calls, account=None):
     """Runs one driver; returns its report, or the reason why there is none."""
-    environment = {**os.environ, "SALLYPORT_LAB": str(LAB), "SALLYPORT_CALLS": str(calls), "SALLYPORT_WALK": str(HERE / "walk.py")}
+    environment = {**os.environ, "SALLYPORT_LAB": str(LAB), "SALLYPORT_CALLS": str(calls), "SALLYPORT_WALK": str(HERE / "walk.py"), "RUST_BACKTRACE": "0"}
     environment.pop("SALLYPORT_ACCOUNT", None)
     if account:
         environment["SALLYPORT_ACCOUNT"] = json.dumps(account)
@@ -232,7 +237,8 @@ def drive(cell, target, calls, account=None):
         return None, f"no end within {CELL_SECONDS} s; {tail}"
     lines = [line for line in run.stdout.splitlines() if line.startswith("{")]
     if run.returncode or not lines:
-        return None, f"exit {run.returncode}: {run.stderr.strip()[-1200:] or run.stdout[-400:]}"
+        said = " ".join((run.stderr or run.stdout).split())
+        return None, f"exit {run.returncode}: {said if len(said) < 1200 else said[:600] + ' … ' + said[-600:]}"
     return json.loads(lines[-1]), None
 
 
@@ -388,18 +394,20 @@ def main():
         finish(options, processes, folder, cells, lambda cell: demo.judge(cell, calls[cell.client, "demo"]))
     upstreams = Upstreams(processes, folder)
     if options.direct:
-        gate = NoGate(upstreams)
+        gates = dict.fromkeys(CLIENTS, NoGate(upstreams))
     elif options.stand_in:
-        gate = StandIn(processes, upstreams, options.broken)
+        gates = dict.fromkeys(CLIENTS, StandIn(processes, upstreams, options.broken))
     else:
-        gate = Gate(options.gate, processes, folder, upstreams)
+        # One for each client: a gate takes 30 registrations an hour from one address, and every cell registers.
+        gates = {client: Gate(options.gate, processes, folder, upstreams, client) for client in options.client or CLIENTS}
     cells = [Cell(client, era, transport, server) for client, eras in CLIENTS.items() for era in eras
              for transport in TRANSPORTS for server in SERVERS]
-    cells = [cell for cell in cells if gate.serves(cell) and cell.client in (options.client or CLIENTS) and cell.server in (options.server or SERVERS)]
+    cells = [cell for cell in cells if cell.client in (options.client or CLIENTS) and cell.server in (options.server or SERVERS)]
+    cells = [cell for cell in cells if gates[cell.client].serves(cell)]
     if not options.full:
         cells = pairs(cells)
     references = References(upstreams)
-    finish(options, processes, folder, cells, lambda cell: judge(cell, gate, references, upstreams))
+    finish(options, processes, folder, cells, lambda cell: judge(cell, gates[cell.client], references, upstreams))
 
 
 def finish(options, processes, folder, cells, judged):

@@ -147,8 +147,7 @@ pub(crate) fn basic(headers: &HeaderMap) -> Result<Option<(String, Zeroizing<Str
     let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).map_err(|_| malformed)?);
     let text = std::str::from_utf8(&decoded).map_err(|_| malformed)?;
     let (id, secret) = text.split_once(':').ok_or(malformed)?;
-    let form = |text: &str| {
-        percent_decode_str(&text.replace('+', " ")).decode_utf8().map(String::from).map_err(|_| malformed)
-    };
+    let form =
+        |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8().map(String::from).map_err(|_| malformed);
     Ok(Some((form(id)?, Zeroizing::new(form(secret)?))))
 }

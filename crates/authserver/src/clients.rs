@@ -133,12 +133,7 @@ impl Server {
 }
 
 /// A record without credentials; the caller sets `auth`.
-pub(crate) fn record_of(
-    id: ClientId,
-    source: ClientSource,
-    metadata: ClientMetadata,
-    now: Timestamp,
-) -> ClientRecord {
+pub(crate) fn record_of(id: ClientId, source: ClientSource, metadata: ClientMetadata, now: Timestamp) -> ClientRecord {
     ClientRecord {
         id,
         source,

@@ -2,7 +2,11 @@
 //! that runs in a browser, from any origin and without credentials. Pages may not: they are not
 //! wrapped in this.
 
-use axum::{extract::Request, middleware::Next, response::{IntoResponse, Response}};
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderValue, Method, StatusCode, header};
 
 /// Answers preflights and opens the answers to every origin. Never allows credentials: cookies mean

@@ -105,7 +105,10 @@ impl KeyRing {
     }
 
     /// Signs with the key in force.
-    pub(crate) fn sign<T>(&self, sign: impl FnOnce(&SigningKey) -> Result<T, sallyport_oauth::KeyFault>) -> Result<T, AuthServerError> {
+    pub(crate) fn sign<T>(
+        &self,
+        sign: impl FnOnce(&SigningKey) -> Result<T, sallyport_oauth::KeyFault>,
+    ) -> Result<T, AuthServerError> {
         let now = self.clock.now();
         let entries = self.snapshot();
         let in_force = entries.iter().filter(|entry| signs(&entry.record, now));

@@ -120,8 +120,16 @@ mod tests {
         for ok in ["https://g.example/mcp/a", "HTTPS://G.Example/mcp/a"] {
             assert!(named(&two, Some(ok)).is_some(), "{ok}");
         }
-        for no in ["https://g.example/mcp/a/", "https://g.example/mcp/A", "https://g.example/mcp/a#x", "", "x",
-            "https://g.example/mcp/a?x", "http://g.example/mcp/a", "https://g.example:443/mcp/a"] {
+        for no in [
+            "https://g.example/mcp/a/",
+            "https://g.example/mcp/A",
+            "https://g.example/mcp/a#x",
+            "",
+            "x",
+            "https://g.example/mcp/a?x",
+            "http://g.example/mcp/a",
+            "https://g.example:443/mcp/a",
+        ] {
             assert!(named(&two, Some(no)).is_none(), "{no}");
         }
         assert!(named(&two, None).is_none());

@@ -128,6 +128,21 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_is_not_what_was_committed_to_is_refused() {
+        let keyring = MemoryKeyring::new(Arc::new(SeededRng::new(6)));
+        let (id, key) = keyring.seal_key(None, None).unwrap();
+        let commitment = commit(&[1; SALT_LEN], b"{\"said\":1}");
+        let aad = Aad::from(additional(NO_TENANT, id.as_str(), &commitment));
+        let mut text = [&[1; SALT_LEN], b"{\"said\":2}".as_slice()].concat();
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        cipher(&key).unwrap().seal_in_place_append_tag(nonce, aad, &mut text).unwrap();
+        let body = encode_body(NO_TENANT, id.as_str(), &[0; 12], &commitment, &text);
+        let leaf = Leaf::decode(&encode(&Place { index: 0, tenant_sequence: 0, previous: [0; 32] }, &body)).unwrap();
+        let refused = open(&leaf, &keyring);
+        assert!(matches!(refused, Err(LedgerError::CannotOpen { why: "it is not what its commitment says", .. })));
+    }
+
+    #[test]
     fn an_event_that_no_leaf_can_hold_is_refused() {
         let rng = SeededRng::new(5);
         let keyring = MemoryKeyring::new(Arc::new(SeededRng::new(6)));

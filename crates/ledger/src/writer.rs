@@ -165,7 +165,7 @@ impl Writer {
 
     fn commit(&mut self, frames: &[u8]) -> Result<(), String> {
         self.journal.append(frames).map_err(|error| format!("the journal cannot be written: {error}"))?;
-        
+        self.journal.sync().map_err(|error| format!("the journal cannot be synced: {error}"))?;
         let durable = self.durable + frames.len() as u64;
         self.journal.check(durable)?;
         self.durable = durable;

@@ -35,6 +35,35 @@ pub enum Malformed {
     HeaderType(&'static str),
 }
 
+/// A JWS whose payload has not been looked at.
+#[derive(Debug)]
+pub(crate) struct Envelope<'a> {
+    header: Map<String, Value>,
+    pub(crate) alg: String,
+    payload: Vec<u8>,
+    pub(crate) signing_input: &'a str,
+    pub(crate) signature: Vec<u8>,
+}
+
+impl<'a> Envelope<'a> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, Malformed> {
+        if token.len() > MAX_BYTES {
+            return Err(Malformed::TooLarge);
+        }
+        let (signing_input, signature) = token.rsplit_once('.').ok_or(Malformed::NotCompact)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(Malformed::NotCompact)?;
+        if payload.contains('.') {
+            return Err(Malformed::NotCompact);
+        }
+        let header = strict::object(&decode(header)?)?;
+        if let Some(name) = DANGEROUS.iter().find(|name| header.contains_key(**name)) {
+            return Err(Malformed::HeaderParameter((*name).to_owned()));
+        }
+        let alg = text(&header, "alg")?.ok_or(Malformed::HeaderType("alg"))?;
+        Ok(Self { header, alg, payload: decode(payload)?, signing_input, signature: decode(signature)? })
+    }
+}
+
 /// A JWS taken apart. Nothing in it has been verified.
 #[derive(Debug)]
 pub struct Compact<'a> {
@@ -58,25 +87,14 @@ impl<'a> Compact<'a> {
     /// # Errors
     /// [`Malformed`].
     pub fn parse(token: &'a str) -> Result<Self, Malformed> {
-        if token.len() > MAX_BYTES {
-            return Err(Malformed::TooLarge);
-        }
-        let (signing_input, signature) = token.rsplit_once('.').ok_or(Malformed::NotCompact)?;
-        let (header, claims) = signing_input.split_once('.').ok_or(Malformed::NotCompact)?;
-        if claims.contains('.') {
-            return Err(Malformed::NotCompact);
-        }
-        let header = strict::object(&decode(header)?)?;
-        if let Some(name) = DANGEROUS.iter().find(|name| header.contains_key(**name)) {
-            return Err(Malformed::HeaderParameter((*name).to_owned()));
-        }
+        let Envelope { header, alg, payload, signing_input, signature } = Envelope::parse(token)?;
         Ok(Self {
-            alg: text(&header, "alg")?.ok_or(Malformed::HeaderType("alg"))?,
+            alg,
             typ: text(&header, "typ")?,
             kid: text(&header, "kid")?,
-            claims: strict::object(&decode(claims)?)?,
+            claims: strict::object(&payload)?,
             signing_input,
-            signature: decode(signature)?,
+            signature,
         })
     }
 

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::{Router, response::IntoResponse, routing::get};
 
 use super::*;
-use crate::RefusedAddress;
+use crate::{RefusedAddress, tls_server::serve_tls};
 
 /// Answers each question with the next of its answers; the last one repeats.
 #[derive(Debug)]
@@ -149,32 +149,6 @@ async fn only_https_without_user_information_is_fetched() {
     }
     let error = refused("http://a.test/", &[&["8.8.8.8"]], loopback()).await;
     assert!(matches!(error, Error::BadUrl { .. }), "http outside the allowed networks: {error}");
-}
-
-async fn serve_tls(names: &[&str]) -> (u16, CertificateDer<'static>) {
-    let made = rcgen::generate_simple_self_signed(names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>()).unwrap();
-    let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let root = made.cert.der().clone();
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![root.clone()], key)
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let Ok(stream) = acceptor.accept(stream).await else { continue };
-            let answer = hyper::service::service_fn(|_| async {
-                let response = http::Response::builder().header("content-type", "application/json");
-                Ok::<_, std::convert::Infallible>(response.body(http_body_util::Full::new(Bytes::from("{}"))).unwrap())
-            });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
-        }
-    });
-    (port, root)
 }
 
 #[tokio::test]

@@ -110,3 +110,7 @@ impl UpstreamClient {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

@@ -16,6 +16,8 @@ pub mod http;
 mod lines;
 pub mod stdio;
 mod tls;
+#[cfg(test)]
+mod tls_server;
 
 pub use address::{AddressPolicy, RefusedAddress};
 pub use error::Error;

@@ -10,11 +10,7 @@ use sallyport_web::ErrorPage;
 
 use super::request::{AuthorizationRequest, of_resource};
 use crate::{
-    AuthServerError, SignedIn, bearer,
-    caller::Caller,
-    error::Refusal,
-    parameters::append,
-    record::Known,
+    AuthServerError, SignedIn, bearer, caller::Caller, error::Refusal, parameters::append, record::Known,
     server::Server,
 };
 

@@ -117,8 +117,7 @@ fn facts(
     resource: &ResourceInfo,
     redirect_uri: &str,
 ) -> Markup {
-    let document_host =
-        client_document::url(client.id.as_str()).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let document_host = client_document::url(client.id.as_str()).ok().and_then(|url| url.host_str().map(str::to_owned));
     html! {
         dl.facts {
             dt { "Application" }

@@ -45,9 +45,7 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body
     let mut known = Known::default();
     match push(&server, &caller, &body, &mut known).await {
         Ok(response) => no_store((StatusCode::CREATED, Json(response)).into_response()),
-        Err(Ended::Refused(refusal)) => {
-            server.refuse(EventKind::AuthorizationRefused, &caller, &known, &refusal).await
-        }
+        Err(Ended::Refused(refusal)) => server.refuse(EventKind::AuthorizationRefused, &caller, &known, &refusal).await,
         Err(Ended::Failed(error)) => failed(&error),
     }
 }

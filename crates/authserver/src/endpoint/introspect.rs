@@ -60,12 +60,7 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body
     }
 }
 
-async fn introspect(
-    server: &Server,
-    caller: &Caller,
-    body: &[u8],
-    known: &mut Known,
-) -> Result<Introspection, Ended> {
+async fn introspect(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) -> Result<Introspection, Ended> {
     let parameters = form(&caller.headers, body)?;
     let asking = authenticate(server, caller, &parameters, known)?;
     let token = parameters.get("token").ok_or(OAuthError::new(ErrorCode::InvalidRequest, "token is missing"))?;

@@ -13,8 +13,9 @@ use sallyport_oauth::{ErrorCode, OAuthError, token};
 use sallyport_storage::{ClientRecord, RevocationSubject};
 
 use crate::{
-    bearer, client_auth,
+    bearer,
     caller::Caller,
+    client_auth,
     error::{Ended, Refusal, failed, no_store},
     record::Known,
     server::Server,

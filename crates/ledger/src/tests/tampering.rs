@@ -75,6 +75,24 @@ async fn dropped_and_reordered_entries_are_refused_even_when_signed_again() {
 }
 
 #[tokio::test]
+async fn numbering_everything_anew_still_breaks_the_chain() {
+    let made = tempfile::tempdir().unwrap();
+    sample(made.path(), 9).await;
+    // All of one tenant's: entries 1, 4 and 7; without 4, with indexes and sequence numbers that fit.
+    let mut altered = leaves(made.path());
+    altered.remove(4);
+    for (n, leaf) in altered.iter_mut().enumerate() {
+        leaf[4..12].copy_from_slice(&(n as u64).to_be_bytes());
+    }
+    altered[6][12..20].copy_from_slice(&1u64.to_be_bytes());
+    let dir = tempfile::tempdir().unwrap();
+    forge(dir.path(), &altered);
+    let error = check(dir.path()).unwrap_err();
+    let expected = "it does not name the entry before it";
+    assert!(matches!(&error, LedgerError::BrokenChain { index: 6, why, .. } if *why == expected), "{error}");
+}
+
+#[tokio::test]
 async fn a_kept_checkpoint_shows_a_cut_tail_a_rollback_and_a_fork() {
     let made = tempfile::tempdir().unwrap();
     sample(made.path(), 300).await;

@@ -114,9 +114,7 @@ impl Connector {
     ) -> Result<Arc<dyn UpstreamSession>, UpstreamError> {
         match &spec.transport {
             Transport::Http { .. } => self.open_http(spec, client).await,
-            Transport::Stdio { spec: stdio, shareable } => {
-                self.pool.open(spec, stdio, *shareable, client, owner).await
-            }
+            Transport::Stdio { spec: stdio, shareable } => self.pool.open(spec, stdio, *shareable, client, owner).await,
         }
     }
 

@@ -20,7 +20,7 @@ pub enum Fault {
 pub enum UpstreamError {
     /// No connection, or no process.
     #[error("the upstream cannot be reached: {0}")]
-    Unreachable(#[source] sallyport_outbound::Error),
+    Unreachable(#[source] Box<sallyport_outbound::Error>),
     /// The exchange broke off.
     #[error("the upstream broke off: {what}")]
     Broken {
@@ -79,10 +79,10 @@ pub enum UpstreamError {
     },
     /// The upstream refuses the handshake.
     #[error("the upstream refuses the handshake with error {}", .0.code)]
-    HandshakeRefused(RpcError),
+    HandshakeRefused(Box<RpcError>),
     /// The request cannot be written for this upstream.
     #[error("the request cannot be carried: {0}")]
-    Unsendable(#[source] sallyport_mcp::Error),
+    Unsendable(#[source] Box<sallyport_mcp::Error>),
     /// The process ended while the call was in flight.
     #[error("the upstream's process ended{}", .code.map(|c| format!(" with exit code {c}")).unwrap_or_default())]
     Exited {
@@ -167,6 +167,12 @@ impl UpstreamError {
     }
 }
 
+impl From<sallyport_mcp::Error> for UpstreamError {
+    fn from(error: sallyport_mcp::Error) -> Self {
+        Self::Unsendable(Box::new(error))
+    }
+}
+
 /// An exchange over HTTP that failed before its answer's head.
 impl From<sallyport_outbound::Error> for UpstreamError {
     fn from(error: sallyport_outbound::Error) -> Self {
@@ -176,7 +182,7 @@ impl From<sallyport_outbound::Error> for UpstreamError {
             Out::LineTooLong { limit } => Self::TooLarge { limit },
             Out::Pipe(source) => Self::Broken { what: source.to_string(), sent: true },
             Out::ForeignHost { .. } | Out::BadUrl { .. } | Out::Tls(_) => Self::Configuration(error.to_string()),
-            other => Self::Unreachable(other),
+            other => Self::Unreachable(Box::new(other)),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{ClientFacts, ServerFacts, UpstreamError, eras::Known};
 
 /// What came of a question.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum Asked {
     /// A JSON-RPC answer.
     Answer(Response),
@@ -84,7 +85,7 @@ async fn initialize(asker: &dyn Asker, client: &ClientFacts) -> Result<Attempt, 
         Asked::Silence(error) => return Err(error),
         Asked::Refused(error) => return Ok(Attempt::Refused(error)),
         Asked::Answer(Response { outcome: Outcome::Error(error), .. }) => {
-            return Ok(Attempt::Refused(UpstreamError::HandshakeRefused(error)));
+            return Ok(Attempt::Refused(UpstreamError::HandshakeRefused(Box::new(error))));
         }
         Asked::Answer(Response { outcome: Outcome::Result(result), .. }) => result,
     };
@@ -135,15 +136,15 @@ enum Refusal {
 
 fn modern_refusal(error: RpcError) -> Refusal {
     if !error.is_modern() {
-        return Refusal::Final(Attempt::Refused(UpstreamError::HandshakeRefused(error)));
+        return Refusal::Final(Attempt::Refused(UpstreamError::HandshakeRefused(Box::new(error))));
     }
     let supported = error.data.as_ref().and_then(|data| data.get("supported")).and_then(Value::as_array);
     let (UNSUPPORTED_PROTOCOL_VERSION, Some(supported)) = (error.code, supported) else {
-        return Refusal::Modern(UpstreamError::HandshakeRefused(error));
+        return Refusal::Modern(UpstreamError::HandshakeRefused(Box::new(error)));
     };
     match best(supported) {
         Some(version) if version.era() == Era::Modern => Refusal::Retry(version),
-        Some(_) => Refusal::Final(Attempt::LegacyOnly(UpstreamError::HandshakeRefused(error))),
+        Some(_) => Refusal::Final(Attempt::LegacyOnly(UpstreamError::HandshakeRefused(Box::new(error)))),
         None => Refusal::Modern(no_common(supported.iter().filter_map(Value::as_str))),
     }
 }
@@ -197,7 +198,7 @@ pub(super) fn request_meta(client: &ClientFacts) -> Result<RequestMeta, Upstream
         Era::Modern => Ok(bare_meta(client)),
         Era::Legacy => {
             let (params, _) = initialize_params(client);
-            translate::meta_from_initialize(&params, None).map_err(UpstreamError::Unsendable)
+            Ok(translate::meta_from_initialize(&params, None)?)
         }
     }
 }

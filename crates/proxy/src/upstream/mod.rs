@@ -14,8 +14,8 @@
 //! client, W3C trace context apart. `Authorization` holds the gate's own credential or nothing.
 
 pub mod connector;
-pub mod error;
 mod eras;
+pub mod error;
 pub mod handshake;
 pub mod http;
 pub mod stdio;
@@ -176,6 +176,7 @@ impl Outgoing {
 
 /// One thing that an upstream sent.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are messages")]
 pub enum Delivered {
     /// A message.
     Message {
@@ -243,7 +244,8 @@ pub trait UpstreamSession: Send + Sync + fmt::Debug {
     async fn respond(&self, response: Response) -> Result<(), UpstreamError>;
 
     /// Messages that belong to no call, or (legacy HTTP, with the id of the last event seen) the rest of a
-    /// broken stream. Over stdio a second stream of a session ends the first.
+    /// broken stream. Over stdio a second stream of a session ends the
+    /// first, and of an owner's several sessions the oldest that listens gets what belongs to none of them.
     ///
     /// # Errors
     /// [`UpstreamError::NotOffered`] when the upstream has no such stream.

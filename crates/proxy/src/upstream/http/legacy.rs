@@ -66,9 +66,7 @@ impl Line {
             Answered::Error(status, _) | Answered::Status(_, status) if self.ended(status) => {
                 Err(UpstreamError::SessionEnded)
             }
-            Answered::Error(status, _) => {
-                Err(UpstreamError::Status { status: status.as_u16(), retry_after: None })
-            }
+            Answered::Error(status, _) => Err(UpstreamError::Status { status: status.as_u16(), retry_after: None }),
             Answered::Status(error, _) => Err(error),
         }
     }
@@ -92,11 +90,8 @@ impl Asker for Line {
     async fn ask(&self, request: Request, version: ProtocolVersion, _probing: bool) -> Result<Asked, UpstreamError> {
         let id = request.id.clone();
         let initializing = request.method == "initialize";
-        let headers = if initializing {
-            HeaderMap::new()
-        } else {
-            sallyport_mcp::headers::encode(&request, version, None).map_err(UpstreamError::Unsendable)?
-        };
+        let headers =
+            if initializing { HeaderMap::new() } else { sallyport_mcp::headers::encode(&request, version, None)? };
         match self.leg.post(&request.into(), headers).await? {
             Answered::Messages(response) => {
                 if initializing {

@@ -67,7 +67,8 @@ impl Leg {
         url.set_fragment(None);
         let uri = url.as_str().parse().map_err(|_| wrong("its URL makes no valid request"))?;
         let value = |text: &str| {
-            let mut value = HeaderValue::from_str(text).map_err(|_| wrong("its credential is no valid header value"))?;
+            let mut value =
+                HeaderValue::from_str(text).map_err(|_| wrong("its credential is no valid header value"))?;
             value.set_sensitive(true);
             Ok::<_, UpstreamError>(value)
         };

@@ -2,13 +2,17 @@
 //!
 //! Dropping a request's stream closes its connection's stream, which is the cancellation.
 
-use std::{fmt, sync::Arc, sync::atomic::{AtomicBool, Ordering}};
+use std::{
+    fmt,
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use ::http::{HeaderValue, StatusCode};
 use async_trait::async_trait;
 use sallyport_mcp::{
-    Notification, Outcome, ProtocolVersion, RequestId, RequestMeta, Response,
-    errors::UNSUPPORTED_PROTOCOL_VERSION, headers,
+    Notification, Outcome, ProtocolVersion, RequestId, RequestMeta, Response, errors::UNSUPPORTED_PROTOCOL_VERSION,
+    headers,
 };
 
 use super::{Answered, Ending, Leg, claim, once, trace_headers, version_header};
@@ -45,9 +49,9 @@ impl ModernSession {
     }
 
     fn note(&self, status: StatusCode, error: Option<&Response>) {
-        let unsupported = error.is_some_and(|response| {
-            matches!(&response.outcome, Outcome::Error(error) if error.code == UNSUPPORTED_PROTOCOL_VERSION)
-        });
+        let unsupported = error.is_some_and(
+            |response| matches!(&response.outcome, Outcome::Error(error) if error.code == UNSUPPORTED_PROTOCOL_VERSION),
+        );
         let gone = error.is_none()
             && matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
         if unsupported || gone {
@@ -65,8 +69,7 @@ impl UpstreamSession for ModernSession {
     async fn request(&self, outgoing: Outgoing) -> Result<UpstreamStream, UpstreamError> {
         let Outgoing { mut request, tool_input_schema, extra_headers } = outgoing;
         complete_meta(&mut request, &self.meta, self.version);
-        let mut headers = headers::encode(&request, self.version, tool_input_schema.as_deref())
-            .map_err(UpstreamError::Unsendable)?;
+        let mut headers = headers::encode(&request, self.version, tool_input_schema.as_deref())?;
         headers.extend(trace_headers(&extra_headers));
         let id = request.id.clone();
         let quiet = request.method == "subscriptions/listen";

@@ -11,8 +11,7 @@ use futures::stream;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use sallyport_mcp::{
-    Error as McpError, Incoming as Parsed, Limits, Message, RequestId,
-    envelope,
+    Error as McpError, Incoming as Parsed, Limits, Message, RequestId, envelope,
     sse::{Decoder, Event},
 };
 use tokio::time::Instant;
@@ -228,7 +227,9 @@ impl EventReader {
             Ok((message, last)) => {
                 if last {
                     self.ready.clear();
-                    self.body.take().map(drain);
+                    if let Some(body) = self.body.take() {
+                        drain(body);
+                    }
                 }
                 Some(Ok(Delivered::Message { message, sse_id, retry_ms }))
             }

@@ -127,7 +127,10 @@ impl Mux {
             return Err(UpstreamError::SessionEnded);
         }
         if state.calls.len() >= self.max_in_flight {
-            return Err(UpstreamError::Busy { what: "of requests in flight at one process", limit: self.max_in_flight });
+            return Err(UpstreamError::Busy {
+                what: "of requests in flight at one process",
+                limit: self.max_in_flight,
+            });
         }
         let (sink, receiver) = mpsc::channel(QUEUE + 1);
         let Ok(last) = sink.clone().try_reserve_owned() else { return Err(UpstreamError::SessionEnded) };
@@ -354,13 +357,13 @@ impl Mux {
 
     fn route_notification(&self, mut notification: Notification) -> Route {
         let mut state = self.state();
+        if notification.method == "notifications/progress" {
+            return match notification.params.as_mut().and_then(|params| state.progress(params)) {
+                Some(reader) => Route::To(reader, Box::new(notification.into())),
+                None => Route::Done,
+            };
+        }
         if let Some(params) = &mut notification.params {
-            if notification.method == "notifications/progress" {
-                return match state.progress(params) {
-                    Some(reader) => Route::To(reader, Box::new(notification.into())),
-                    None => Route::Done,
-                };
-            }
             if let Some(RequestId::Number(ours)) = meta::subscription_id(params) {
                 let Some(call) = state.calls.get(&ours) else { return Route::Done };
                 restore_subscription(params, ours, &call.id);
@@ -526,3 +529,7 @@ fn restore_subscription(holder: &mut Object, ours: i64, theirs: &RequestId) {
         *value = theirs.to_value();
     }
 }
+
+#[cfg(test)]
+#[path = "mux_tests.rs"]
+mod tests;

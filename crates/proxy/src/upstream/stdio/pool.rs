@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -214,11 +214,12 @@ impl Pool {
         let mut known = self.eras.known(&spec.name);
         loop {
             let began = Instant::now();
-            let line = self.spawn(spec, stdio, shareable).inspect_err(|_| slot.crashed(Duration::ZERO, &self.options))?;
+            let line =
+                self.spawn(spec, stdio, shareable).inspect_err(|_| slot.crashed(Duration::ZERO, &self.options))?;
             match line.greet(told, known).await {
                 Ok(process) => {
                     self.eras.learn(&spec.name, process.agreed.known);
-                    tokio::spawn(watch(Arc::clone(slot), process.line.ended(), self.options.clone()));
+                    tokio::spawn(watch(Arc::downgrade(slot), process.line.ended(), self.options.clone()));
                     return Ok(Arc::new(process));
                 }
                 // Some legacy servers die of a request before `initialize`: ask that one first.
@@ -269,11 +270,14 @@ fn end_unused<'a>(slots: impl Iterator<Item = &'a Arc<Slot>>) -> bool {
     }
 }
 
-async fn watch(slot: Arc<Slot>, ended: impl Future<Output = Option<Ended>>, options: ConnectorOptions) {
+/// Counts a crash. Holds the slot weakly: a connector that is dropped ends its processes.
+async fn watch(slot: Weak<Slot>, ended: impl Future<Output = Option<Ended>>, options: ConnectorOptions) {
     let Some(ended) = ended.await else { return };
     if ended.crashed {
         tracing::warn!(code = ended.code, "an upstream's process ended by itself");
-        slot.crashed(ended.lived, &options);
+        if let Some(slot) = slot.upgrade() {
+            slot.crashed(ended.lived, &options);
+        }
     }
 }
 

@@ -9,9 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sallyport_mcp::{
-    Incoming, Limits, Message, Notification, ProtocolVersion, Request, Response, envelope,
-};
+use sallyport_mcp::{Incoming, Limits, Message, Notification, ProtocolVersion, Request, Response, envelope};
 use sallyport_outbound::{
     Error as OutError,
     stdio::{Child, ChildHandle, Lines, Stdin},
@@ -109,7 +107,11 @@ impl Line {
         }
     }
 
-    async fn answer(&self, id: i64, receiver: &mut mpsc::Receiver<super::mux::Item>) -> Result<Response, UpstreamError> {
+    async fn answer(
+        &self,
+        id: i64,
+        receiver: &mut mpsc::Receiver<super::mux::Item>,
+    ) -> Result<Response, UpstreamError> {
         loop {
             match receiver.recv().await {
                 None => return Err(UpstreamError::Broken { what: format!("request {id} got no answer"), sent: true }),

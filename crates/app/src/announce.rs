@@ -1,0 +1,72 @@
+//! Shows calls on standard error as they are recorded; for the demo.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sallyport_model::{
+    AuditEvent, EventKind, PrincipalKind, Receipt, RecordError, Recorder,
+    event::{CallFacts, OutcomeStatus},
+};
+
+/// A recorder that tells what it recorded.
+pub struct Announce(pub Arc<dyn Recorder>);
+
+#[async_trait]
+impl Recorder for Announce {
+    async fn record(&self, event: AuditEvent) -> Result<Receipt, RecordError> {
+        let line = line(&event);
+        let receipt = self.0.record(event).await?;
+        if let Some(line) = line {
+            anstream::eprintln!("{:>6}  {line}", receipt.index);
+        }
+        Ok(receipt)
+    }
+
+    fn ready(&self) -> Result<(), RecordError> {
+        self.0.ready()
+    }
+}
+
+fn line(event: &AuditEvent) -> Option<String> {
+    let what = match event.kind {
+        EventKind::CallClosed | EventKind::CallRefused => call(event.call.as_ref()?),
+        EventKind::SignedIn => "signed in".to_owned(),
+        EventKind::Consented => "gave consent".to_owned(),
+        EventKind::TokenIssued => "got an access token".to_owned(),
+        EventKind::ReplayDetected => "presented a spent code or token again; the grant is revoked".to_owned(),
+        EventKind::Revoked => "had a token or grant revoked".to_owned(),
+        _ => return None,
+    };
+    let who = event.who.as_ref().map_or_else(
+        || "somebody".to_owned(),
+        |who| {
+            let kind = match who.subject.kind() {
+                PrincipalKind::Human => "human",
+                PrincipalKind::Agent => "agent",
+            };
+            format!("{kind} {}", who.subject.id().chars().take(8).collect::<String>())
+        },
+    );
+    Some(format!("{who:<15} {what}{}", outcome(event)))
+}
+
+fn call(call: &CallFacts) -> String {
+    call.name.as_ref().map_or_else(|| call.method.clone(), |name| format!("{} {name}", call.method))
+}
+
+fn outcome(event: &AuditEvent) -> String {
+    let Some(outcome) = &event.outcome else { return String::new() };
+    let word = match outcome.status {
+        OutcomeStatus::Succeeded => "ok",
+        OutcomeStatus::ToolFailed => "tool failed",
+        OutcomeStatus::Errored => "error",
+        OutcomeStatus::InputRequired => "asks for input",
+        OutcomeStatus::Cancelled => "cancelled",
+        OutcomeStatus::Refused => "refused",
+        OutcomeStatus::UpstreamFailed => "upstream failed",
+        OutcomeStatus::Unknown => "unknown",
+    };
+    let code =
+        event.decision.as_ref().filter(|decision| !decision.allowed).map(|decision| format!(" ({})", decision.code));
+    format!(": {word}{} in {:.1} ms", code.unwrap_or_default(), outcome.latency_us as f64 / 1000.0)
+}

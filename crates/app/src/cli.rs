@@ -1,0 +1,219 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The security layer in front of an MCP server.
+#[derive(Debug, Parser)]
+#[command(name = "sallyport", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the product with a demo tenant, people, an agent and a built-in MCP server.
+    Demo(Demo),
+    /// Run the gate in front of your MCP servers.
+    Serve(Configured),
+    /// Read and check the audit log.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Add and list people of the local directory.
+    #[command(subcommand)]
+    User(User),
+    /// Write, check and describe the configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Say what is wrong with a deployment.
+    Doctor(Doctor),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Manual,
+}
+
+/// `sallyport demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where to keep state; without it, a directory that goes with the process.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Print one line of JSON on standard output once ready.
+    #[arg(long)]
+    pub json: bool,
+    /// Play the ten questions against the running demo, then stop.
+    #[arg(long)]
+    pub tour: bool,
+    /// By which URL the demo is reached; `http://localhost:PORT` lets browsers offer passkeys.
+    #[arg(long)]
+    pub public_url: Option<url::Url>,
+}
+
+/// A command that reads a configuration.
+#[derive(Debug, Args)]
+pub struct Configured {
+    /// The configuration file.
+    #[arg(long, env = "SALLYPORT_CONFIG", default_value = "sallyport.toml")]
+    pub config: PathBuf,
+}
+
+/// `sallyport doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The configuration.
+    #[command(flatten)]
+    pub configured: Configured,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where an audit log and its keys are.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The configuration of the deployment.
+    #[arg(long, env = "SALLYPORT_CONFIG", conflicts_with = "data")]
+    pub config: Option<PathBuf>,
+    /// The data directory of the deployment.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+}
+
+/// `sallyport audit …`
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Verify a log: every entry, tile, chain and the signed checkpoint.
+    Verify(Verify),
+    /// Write events out.
+    Export(Export),
+    /// Show events as they come.
+    Tail(Tail),
+}
+
+/// `sallyport audit verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The log's directory. Nothing but this directory is needed.
+    #[arg(long, required_unless_present_any = ["config", "data"])]
+    pub log: Option<PathBuf>,
+    /// The deployment instead.
+    #[command(flatten)]
+    pub place: Place,
+    /// The file with the log's public key; without it, `log.vkey` in the directory, which proves less.
+    #[arg(long)]
+    pub vkey: Option<PathBuf>,
+    /// A checkpoint that was kept elsewhere: the log must be a continuation of it.
+    #[arg(long)]
+    pub against: Option<PathBuf>,
+    /// Also print the inclusion proof of this entry.
+    #[arg(long)]
+    pub entry: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sallyport audit export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The deployment.
+    #[command(flatten)]
+    pub place: Place,
+    /// The form.
+    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
+    pub format: Format,
+    /// The first index.
+    #[arg(long, default_value_t = 0)]
+    pub from: u64,
+    /// Only events of this tenant.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Where to; without it, standard output.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// `sallyport audit tail`
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// The deployment.
+    #[command(flatten)]
+    pub place: Place,
+    /// How many of the last events to begin with.
+    #[arg(long, short = 'n', default_value_t = 10)]
+    pub lines: u64,
+    /// Keep showing new events.
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line, with its place in the log.
+    Jsonl,
+    /// OCSF API Activity, one object a line.
+    Ocsf,
+}
+
+/// `sallyport user …`
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Add a person to the local directory.
+    Add {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// What she signs in with.
+        login: String,
+        /// Her tenant.
+        #[arg(long)]
+        tenant: String,
+        /// Her name.
+        #[arg(long)]
+        name: Option<String>,
+        /// Her mail address.
+        #[arg(long)]
+        email: Option<String>,
+        /// Whether she administers the tenant.
+        #[arg(long)]
+        administrator: bool,
+        /// Read the password from standard input; without it, one is made and printed once.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List a tenant's people.
+    List {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// Their tenant.
+        #[arg(long)]
+        tenant: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `sallyport config …`
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Print a configuration to start from.
+    Init,
+    /// Check a configuration.
+    Check(Configured),
+    /// Print the JSON Schema of the configuration.
+    Schema,
+}

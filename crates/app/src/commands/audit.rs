@@ -1,0 +1,141 @@
+//! `sallyport audit`: verify, export, tail. Reads the log's files; needs no running gate.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use sallyport_export::{ExportEntry, write_jsonl, write_ocsf};
+use sallyport_ledger::{LogReader, VerifierKey, VerifyOptions, verify, vkey_path};
+use serde_json::json;
+
+use crate::{
+    End,
+    cli::{Audit, Configured, Export, Format, Place, Tail, Verify},
+    commands::config::load,
+    config::Data,
+    deployment::Vault,
+    secrets::MasterKey,
+};
+
+/// Runs it.
+pub async fn run(command: Audit) -> Result<End> {
+    match command {
+        Audit::Verify(command) => check(&command),
+        Audit::Export(command) => export(&command),
+        Audit::Tail(command) => tail(&command).await,
+    }
+}
+
+fn data_of(place: &Place) -> Result<Data> {
+    match (&place.data, &place.config) {
+        (Some(directory), _) => Ok(Data { directory: directory.clone(), master_key_file: None }),
+        (None, Some(path)) => Ok(load(&Configured { config: path.clone() })?.data),
+        (None, None) => anyhow::bail!("which deployment? Give --data DIR or --config FILE"),
+    }
+}
+
+fn key(log: &std::path::Path, file: Option<&PathBuf>) -> Result<VerifierKey> {
+    let path = file.cloned().unwrap_or_else(|| vkey_path(log));
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("the log's public key {} does not read", path.display()))?;
+    Ok(VerifierKey::parse(&text)?)
+}
+
+fn check(command: &Verify) -> Result<End> {
+    let log = match &command.log {
+        Some(log) => log.clone(),
+        None => data_of(&command.place)?.audit_log(),
+    };
+    let key = key(&log, command.vkey.as_ref())?;
+    let against =
+        command.against.as_ref().map(std::fs::read).transpose().context("the kept checkpoint does not read")?;
+    let options = VerifyOptions { against, entry: command.entry };
+    match verify(&log, &key, key.name(), &options) {
+        Ok(verified) => {
+            let checkpoint = &verified.checkpoint;
+            if command.json {
+                let chains: Vec<_> =
+                    verified.chains.iter().map(|(name, count, _)| json!({"chain": name, "entries": count})).collect();
+                let proof = verified.entry.as_ref().map(|proof| format!("{proof:?}"));
+                println!(
+                    "{}",
+                    json!({"verified": true, "origin": checkpoint.origin, "size": checkpoint.size,
+                           "continues": verified.continues, "chains": chains, "entry": proof})
+                );
+            } else {
+                println!("verified: {} entries of {}, signed by {}", checkpoint.size, checkpoint.origin, key);
+                if let Some(size) = verified.continues {
+                    println!("it continues the kept checkpoint of {size} entries");
+                }
+                if let Some(proof) = &verified.entry {
+                    println!("entry {} is in it, by a path of {} hashes", proof.index, proof.path.len());
+                }
+            }
+            Ok(End::Done)
+        }
+        Err(error) => {
+            if command.json {
+                println!("{}", json!({"verified": false, "why": error.to_string()}));
+            } else {
+                println!("NOT verified: {error}");
+            }
+            Ok(End::No)
+        }
+    }
+}
+
+fn open(place: &Place) -> Result<(LogReader, Vault)> {
+    let data = data_of(place)?;
+    let log = data.audit_log();
+    let key = key(&log, None)?;
+    let reader = LogReader::open(&log, &key, key.name())?;
+    let master = match std::env::var_os(crate::secrets::MASTER_KEY) {
+        Some(_) => MasterKey::load(&data.master_key(), &sallyport_model::SystemRng)?,
+        None => MasterKey::read(&data.master_key())?,
+    };
+    Ok((reader, Vault::open(&data.database(), &master)?))
+}
+
+fn export(command: &Export) -> Result<End> {
+    let (reader, vault) = open(&command.place)?;
+    let mut out: Box<dyn Write> = match &command.out {
+        Some(path) => Box::new(BufWriter::new(File::create(path).with_context(|| path.display().to_string())?)),
+        None => Box::new(BufWriter::new(io::stdout())),
+    };
+    let wanted = |entry: &ExportEntry| {
+        command.tenant.as_ref().is_none_or(|tenant| entry.tenant.as_ref().is_some_and(|id| id.as_str() == tenant))
+    };
+    let entries = reader
+        .entries(command.from)
+        .map(|entry| entry.and_then(|entry| ExportEntry::open(&entry, vault.keyring.as_ref())))
+        .filter(|entry| entry.as_ref().map_or(true, wanted));
+    let exported = match command.format {
+        Format::Jsonl => write_jsonl(entries, &mut out)?,
+        Format::Ocsf => write_ocsf(entries, &mut out)?,
+    };
+    out.flush()?;
+    anstream::eprintln!("exported {} events, {} erased", exported.events, exported.erased);
+    Ok(End::Done)
+}
+
+async fn tail(command: &Tail) -> Result<End> {
+    let (mut reader, vault) = open(&command.place)?;
+    let mut next = reader.size().saturating_sub(command.lines);
+    loop {
+        let entries =
+            reader.entries(next).map(|entry| entry.and_then(|entry| ExportEntry::open(&entry, vault.keyring.as_ref())));
+        let mut out = io::stdout();
+        write_jsonl(entries, &mut out)?;
+        next = reader.size();
+        if !command.follow {
+            return Ok(End::Done);
+        }
+        while reader.refresh()? <= next {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! `sallyport demo`: the real product with a demo tenant, people, an agent and an MCP server.
+//!
+//! Nothing here is a shortcut: the demo's people, agent and upstream go through the same code as
+//! everybody else's. Passwords and secrets are made at each start.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result};
+use aws_lc_rs::digest::{SHA256, digest};
+use sallyport_authserver::{AuthServerConfig, PreregisteredClient};
+use sallyport_demo::Demo as HelpDesk;
+use sallyport_identity::{IdentityConfig, NewPerson, hash_password};
+use sallyport_model::{AgentId, ClientId, Rng, Secret, SystemRng, TenantId, UpstreamName};
+use sallyport_outbound::{AddressPolicy, http::HttpOptions};
+use sallyport_proxy::{
+    GateConfig, Group, Limits, Offered, Tenants,
+    upstream::{Timeouts, Transport, UpstreamCredential, UpstreamSpec},
+};
+use sallyport_storage::{Agent, ApplicationType, ClientAuthMethod, Role};
+use sallyport_web::Branding;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    End,
+    cli::Demo,
+    commands::{
+        serve::{make_private, report_recovery},
+        user::make_password,
+    },
+    deployment::{Deployment, Settings},
+    health,
+    listeners::{Protection, asked_to_stop, bind, serve},
+    secrets::MasterKey,
+};
+
+const TENANT: &str = "demo";
+const UPSTREAM: &str = "desk";
+const AGENT: &str = "demo-agent";
+
+/// Somebody of the demo.
+pub struct Account {
+    /// Signs in with it.
+    pub username: &'static str,
+    /// For display.
+    pub email: String,
+    /// Made at this start.
+    pub password: Secret,
+    /// `user` or `administrator`.
+    pub role: Role,
+}
+
+/// A demo that runs.
+pub struct Running {
+    /// The product.
+    pub deployment: Deployment,
+    /// By which URL it is reached.
+    pub origin: String,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+    /// The people.
+    pub accounts: Vec<Account>,
+    /// The agent's secret.
+    pub agent_secret: Secret,
+    /// What the MCP server behind the gate has seen.
+    pub desk: HelpDesk,
+    /// Where state is kept.
+    pub data: PathBuf,
+    stop: CancellationToken,
+    listeners: tokio::task::JoinSet<()>,
+    temporary: bool,
+}
+
+/// Runs it until asked to stop.
+pub async fn run(command: Demo) -> Result<End> {
+    let running = Running::start(&command).await?;
+    if command.json {
+        println!("{}", running.ready_line());
+    }
+    if !command.tour && !command.json {
+        running.greet();
+    }
+    let end = if command.tour {
+        anyhow::bail!("the tour is not part of this version")
+    } else {
+        asked_to_stop().await?;
+        End::Done
+    };
+    running.stop().await?;
+    Ok(end)
+}
+
+impl Running {
+    /// Starts the demo.
+    ///
+    /// # Errors
+    /// When a port is taken or the data directory does not open.
+    pub async fn start(command: &Demo) -> Result<Self> {
+        anyhow::ensure!(command.listen.ip().is_loopback(), "--listen: the demo listens on loopback only");
+        let temporary = command.data.is_none();
+        let data = command.data.clone().map_or_else(temporary_directory, Ok)?;
+        make_private(&data)?;
+        let public = bind(command.listen, "--listen").await?;
+        let private = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the demo's private listener").await?;
+        let behind = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the demo's MCP server").await?;
+        let public_url = match &command.public_url {
+            Some(url) => url.clone(),
+            None => Url::parse(&format!("http://{}", public.local_addr()?))?,
+        };
+        let upstream_token = secret(&SystemRng);
+        let desk = HelpDesk::new(upstream_token.clone());
+        let agent_secret = secret(&SystemRng);
+        let upstream = Url::parse(&format!("http://{}/mcp", behind.local_addr()?))?;
+        let announce = !command.json && !command.tour;
+        let settings = settings(&data, public_url.clone(), upstream, upstream_token, &agent_secret, announce)?;
+        let mut listeners = tokio::task::JoinSet::new();
+        let stop = CancellationToken::new();
+        listeners.spawn(serve(behind, desk.router(), Protection::default(), stop.clone()));
+        let mut deployment = Deployment::open(settings).await?;
+        report_recovery(&deployment);
+        deployment.start().await?;
+        let accounts = people(&deployment).await?;
+        agent(&deployment, &public_url).await?;
+        let failed = deployment.gate.read_catalogues().await;
+        anyhow::ensure!(failed.is_empty(), "the demo's own MCP server does not answer: {failed:?}");
+        let admin = private.local_addr()?;
+        let health = health::router(deployment.gate.clone(), deployment.log.clone());
+        listeners.spawn(serve(private, health, Protection::default(), stop.clone()));
+        listeners.spawn(serve(public, deployment.public(), Protection::default(), stop.clone()));
+        let origin = public_url.origin().ascii_serialization();
+        Ok(Self { deployment, origin, admin, accounts, agent_secret, desk, data, stop, listeners, temporary })
+    }
+
+    /// The MCP endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("{}/mcp/{UPSTREAM}", self.origin)
+    }
+
+    /// The line of `--json`.
+    pub fn ready_line(&self) -> serde_json::Value {
+        let accounts: Vec<_> = self
+            .accounts
+            .iter()
+            .map(|account| {
+                json!({"username": account.username, "email": account.email,
+                       "password": account.password.expose(), "role": account.role})
+            })
+            .collect();
+        json!({
+            "mcp_endpoints": [self.endpoint()],
+            "issuer": self.origin,
+            "console": format!("{}/account", self.origin),
+            "admin_api": format!("http://{}", self.admin),
+            "accounts": accounts,
+            "agents": [{"client_id": AGENT, "client_secret": self.agent_secret.expose()}],
+            "data_dir": self.data,
+            "audit_log_dir": self.deployment.log.dir(),
+            "assess_arguments": [],
+        })
+    }
+
+    fn greet(&self) {
+        let endpoint = self.endpoint();
+        let data = self.data.display();
+        anstream::eprintln!("The gate is open: {endpoint}\n");
+        anstream::eprintln!("Sign in as");
+        for account in &self.accounts {
+            anstream::eprintln!("  {:<8} {}", account.username, account.password.expose());
+        }
+        anstream::eprintln!("\nConnect a client, for example");
+        anstream::eprintln!("  claude mcp add --transport http desk {endpoint}");
+        anstream::eprintln!("  npx mcp-remote {endpoint}");
+        anstream::eprintln!("  npx @modelcontextprotocol/inspector   # then Streamable HTTP, {endpoint}");
+        anstream::eprintln!("\nThe agent: client_id {AGENT}, client_secret {}", self.agent_secret.expose());
+        anstream::eprintln!("Your account, grants and passkeys: {}/account", self.origin);
+        anstream::eprintln!("\nThe signed log of what happens:");
+        anstream::eprintln!("  sallyport audit tail --data {data}");
+        anstream::eprintln!("  sallyport audit verify --data {data}");
+        anstream::eprintln!("\nCalls are shown here as they happen. Ctrl-C ends the demo.\n");
+    }
+
+    /// Stops it.
+    ///
+    /// # Errors
+    /// When the log did not close well.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        let stopped = self.deployment.stop().await;
+        while self.listeners.join_next().await.is_some() {}
+        if self.temporary {
+            std::fs::remove_dir_all(&self.data).context("the demo's temporary directory could not be removed")?;
+        }
+        stopped
+    }
+}
+
+fn temporary_directory() -> Result<PathBuf> {
+    let mut bytes = [0u8; 6];
+    SystemRng.fill(&mut bytes);
+    let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(std::env::temp_dir().join(format!("sallyport-demo-{name}")))
+}
+
+/// A secret of 256 random bits.
+fn secret(rng: &dyn Rng) -> Secret {
+    let mut bytes = [0u8; 32];
+    rng.fill(&mut bytes);
+    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+fn settings(
+    data: &std::path::Path,
+    public_url: Url,
+    upstream: Url,
+    token: Secret,
+    agent_secret: &Secret,
+    announce: bool,
+) -> Result<Settings> {
+    let origin = public_url.origin().ascii_serialization();
+    let spec = UpstreamSpec {
+        name: UpstreamName::new(UPSTREAM)?,
+        transport: Transport::Http { url: upstream, options: HttpOptions::default() },
+        credential: UpstreamCredential::Bearer(token),
+        timeouts: Timeouts::default(),
+        max_message_bytes: 16 << 20,
+    };
+    let offered = Offered {
+        spec: Arc::new(spec),
+        title: "Demo help desk".to_owned(),
+        tenants: Tenants::All,
+        initial: vec![Group::Read],
+    };
+    let mut sha256 = [0u8; 32];
+    sha256.copy_from_slice(digest(&SHA256, agent_secret.expose().as_bytes()).as_ref());
+    let client = PreregisteredClient {
+        id: ClientId::new(AGENT)?,
+        name: "Demo agent".to_owned(),
+        redirect_uris: Vec::new(),
+        application_type: ApplicationType::Web,
+        auth: ClientAuthMethod::Secret { sha256 },
+        grant_types: vec!["client_credentials".to_owned()],
+        agent: Some(AgentId::new(AGENT)?),
+    };
+    Ok(Settings {
+        public_url,
+        database: data.join("sallyport.db"),
+        audit_log: data.join("audit"),
+        master_key: MasterKey::load(&data.join("master.key"), &SystemRng)?,
+        branding: Branding { product: "Sallyport demo".to_owned(), support: None },
+        tenants: vec![(TenantId::new(TENANT)?, "Demo tenant".to_owned())],
+        gate: GateConfig {
+            issuer: origin.clone(),
+            public_url: origin.clone(),
+            // Web clients on this machine, such as the Inspector.
+            allowed_origins: vec!["http://localhost:*".to_owned(), "http://127.0.0.1:*".to_owned()],
+            limits: Limits::default(),
+            upstreams: vec![offered],
+        },
+        oauth: AuthServerConfig { dynamic_registration: true, clients: vec![client], ..AuthServerConfig::new(origin) },
+        identity: IdentityConfig::default(),
+        documents: AddressPolicy::PublicOnly,
+        announce,
+    })
+}
+
+async fn people(deployment: &Deployment) -> Result<Vec<Account>> {
+    let mut accounts = Vec::new();
+    for (username, name, role) in [
+        ("ann", "Ann Arbor", Role::User),
+        ("bob", "Bob Baker", Role::User),
+        ("admin", "Ada Admin", Role::Administrator),
+    ] {
+        let password = make_password(&SystemRng);
+        let email = format!("{username}@demo.example");
+        match deployment.store.person_by_login(username).await? {
+            Some(person) => {
+                let hash = hash_password(&password, &SystemRng)?;
+                deployment.store.set_password(&person.id, &hash).await?;
+            }
+            None => {
+                let new = NewPerson {
+                    tenant: TenantId::new(TENANT)?,
+                    login: username.to_owned(),
+                    email: Some(email.clone()),
+                    display_name: name.to_owned(),
+                    role,
+                    password: Some(password.clone()),
+                };
+                deployment.identity.create_person(new).await?;
+            }
+        }
+        accounts.push(Account { username, email, password, role });
+    }
+    Ok(accounts)
+}
+
+async fn agent(deployment: &Deployment, public_url: &Url) -> Result<()> {
+    let origin = public_url.origin().ascii_serialization();
+    let id = AgentId::new(AGENT)?;
+    let created_at =
+        deployment.store.agent(&id).await?.map_or_else(|| deployment.clock.now(), |agent| agent.created_at);
+    let owner = deployment.store.person_by_login("admin").await?.map(|person| person.id);
+    let agent = Agent {
+        id,
+        tenant: TenantId::new(TENANT)?,
+        client: ClientId::new(AGENT)?,
+        name: "Demo agent".to_owned(),
+        owner,
+        purpose: "Reads tickets at night".to_owned(),
+        scopes: format!("{UPSTREAM}:read").parse()?,
+        resources: vec![format!("{origin}/mcp/{UPSTREAM}")],
+        created_at,
+        suspended: false,
+    };
+    deployment.store.put_agent(&agent).await?;
+    Ok(())
+}

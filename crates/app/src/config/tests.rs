@@ -1,0 +1,75 @@
+//! What a configuration may say, and how it is told what it may not.
+
+use std::path::Path;
+
+use super::{Config, ConfigError};
+
+const GOOD: &str = r#"
+[server]
+listen = "127.0.0.1:8080"
+public_url = "http://127.0.0.1:8080"
+[data]
+directory = "/tmp/x"
+[[tenants]]
+id = "acme"
+name = "Acme"
+[[upstreams]]
+name = "files"
+url = "http://127.0.0.1:9000/mcp"
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("sallyport.toml"), &[])
+}
+
+fn refused(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn a_small_file_is_enough() {
+    let config = parse(GOOD).unwrap();
+    assert!(!config.oauth.dynamic_registration && config.identity.local_directory);
+    assert_eq!(config.server.origin(), "http://127.0.0.1:8080");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_one() {
+    let text = GOOD.replace("listen =", "lisen =");
+    let message = refused(&text);
+    assert!(message.starts_with("sallyport.toml:3:1: unknown field `lisen`"), "{message}");
+    assert!(message.contains("did you mean `listen`?"), "{message}");
+}
+
+#[test]
+fn listening_to_the_world_without_tls_is_refused_and_names_the_option() {
+    let message = refused(&GOOD.replace("listen = \"127.0.0.1:8080\"", "listen = \"0.0.0.0:8080\""));
+    assert!(message.contains("server.listen") && message.contains("server.tls"), "{message}");
+}
+
+#[test]
+fn plain_http_under_a_foreign_name_is_refused() {
+    assert!(refused(&GOOD.replace("http://127.0.0.1:8080", "http://mcp.example.com")).contains("use https"));
+}
+
+#[test]
+fn an_upstream_is_a_url_or_a_command_and_its_tenants_exist() {
+    assert!(refused(&format!("{GOOD}command = \"x\"\n")).contains("both there"));
+    assert!(refused(&GOOD.replace("url = \"http://127.0.0.1:9000/mcp\"", "")).contains("neither"));
+    assert!(refused(&format!("{GOOD}tenants = [\"other\"]\n")).contains("no tenant `other`"));
+}
+
+#[test]
+fn the_environment_overrides_a_scalar() {
+    let environment = [("SALLYPORT_OAUTH_DYNAMIC_REGISTRATION".to_owned(), "true".to_owned())];
+    let config = Config::parse(GOOD, Path::new("x"), &environment).unwrap();
+    assert!(config.oauth.dynamic_registration);
+    let wrong = [("SALLYPORT_OAUTH_NONSENSE".to_owned(), "1".to_owned())];
+    assert!(Config::parse(GOOD, Path::new("x"), &wrong).unwrap_err().to_string().contains("nonsense"));
+}
+
+#[test]
+fn the_file_that_config_init_writes_is_good() {
+    let text = include_str!("../../assets/sallyport.toml");
+    parse(text).unwrap();
+}

@@ -1,0 +1,318 @@
+//! A whole deployment: store, log, gate, authorization server, sign-in, wired together.
+//!
+//! `serve` and `demo` run exactly this; they differ in where the settings come from.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use axum::Router;
+use sallyport_authserver::{AuthServer, AuthServerConfig, KeyRing};
+use sallyport_identity::{Identity, IdentityConfig};
+use sallyport_ledger::{CachedKeyring, Keyring, Log, LogConfig, LogRecorder, LogSigner, Recovery};
+use sallyport_model::{
+    AuditEvent, Clock, EventId, EventKind, Recorder, Rng, SigningKeyId, SystemClock, SystemRng, Timestamp,
+};
+use sallyport_oauth::{KeySource, VerifyingKey};
+use sallyport_outbound::{
+    AddressPolicy,
+    guard::{DocumentClient, SystemResolver},
+    stdio::Spawner,
+};
+use sallyport_proxy::{
+    Deps, Gate, GateConfig, RevocationView,
+    upstream::{Connector, ConnectorOptions},
+};
+use sallyport_storage::{Store, Tenant, sqlite::SqliteStore};
+use sallyport_web::{Branding, CsrfKey, Shell};
+use serde_json::json;
+use url::Url;
+
+use crate::{
+    announce::Announce,
+    keyring::StoreKeyring,
+    orphans,
+    secrets::MasterKey,
+    wiring::{GateResources, GuardedDocuments},
+};
+
+/// What a deployment is made of, valid.
+pub struct Settings {
+    /// Scheme and authority of the public listener.
+    pub public_url: Url,
+    /// The database's file.
+    pub database: PathBuf,
+    /// The audit log's directory.
+    pub audit_log: PathBuf,
+    /// The master key.
+    pub master_key: MasterKey,
+    /// What pages call the product.
+    pub branding: Branding,
+    /// The customers.
+    pub tenants: Vec<(sallyport_model::TenantId, String)>,
+    /// The gate.
+    pub gate: GateConfig,
+    /// The authorization server.
+    pub oauth: AuthServerConfig,
+    /// Sign-in.
+    pub identity: IdentityConfig,
+    /// Where clients' documents may be fetched from.
+    pub documents: AddressPolicy,
+    /// Whether calls are shown on standard error as they happen.
+    pub announce: bool,
+}
+
+/// A running deployment.
+pub struct Deployment {
+    /// The gate.
+    pub gate: Gate,
+    /// Sign-in, for adding people.
+    pub identity: Identity,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The audit log.
+    pub log: Log,
+    /// What opening the audit log found.
+    pub recovery: Recovery,
+    /// Records events.
+    pub recorder: Arc<dyn Recorder>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    keys: Arc<KeyRing>,
+    revocations: Arc<RevocationView>,
+    public: Router,
+    spawner: Spawner,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+/// The store and the log as another process may open them: to read.
+pub struct Vault {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The log's keys.
+    pub keyring: Arc<dyn Keyring>,
+}
+
+impl Vault {
+    /// Opens the store beside a running deployment.
+    ///
+    /// # Errors
+    /// When the database does not open with this master key.
+    pub fn open(database: &std::path::Path, master_key: &MasterKey) -> Result<Self> {
+        let store = SqliteStore::open(database, master_key.expose())
+            .with_context(|| format!("the database {} does not open", database.display()))?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+        let inner = StoreKeyring::new(Arc::clone(&store), rng);
+        let keyring = CachedKeyring::new(inner, 10_000, Duration::from_secs(60), Arc::new(SystemClock));
+        Ok(Self { store, keyring: Arc::new(keyring) })
+    }
+}
+
+/// The name of the audit log: its checkpoints' origin. Host and port alone, as C2SP tlog-tiles suggests.
+pub fn log_origin(public_url: &Url) -> String {
+    let host = public_url.host_str().unwrap_or("localhost");
+    match public_url.port() {
+        Some(port) => format!("{host}:{port}/audit"),
+        None => format!("{host}/audit"),
+    }
+}
+
+/// Signs the checkpoints of the log of that origin.
+///
+/// # Errors
+/// When the origin cannot be one.
+pub fn log_signer(master_key: &MasterKey, origin: &str) -> Result<LogSigner> {
+    let seed = master_key.derive("audit log signing key v1");
+    LogSigner::from_seed(origin, &seed).context("the audit log's key cannot be made")
+}
+
+impl Deployment {
+    /// Opens everything, in the order in which it depends on one another.
+    ///
+    /// # Errors
+    /// Whatever does not open; nothing listens then.
+    pub async fn open(settings: Settings) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+        let Vault { store, keyring } = Vault::open(&settings.database, &settings.master_key)?;
+        let signer = log_signer(&settings.master_key, &log_origin(&settings.public_url))?;
+        let config = LogConfig::new(&settings.audit_log, signer);
+        let (log, recovery) = tokio::task::spawn_blocking(move || Log::open(config))
+            .await?
+            .with_context(|| format!("the audit log {} does not open", settings.audit_log.display()))?;
+        let durable: Arc<dyn Recorder> =
+            Arc::new(LogRecorder::new(log.clone(), Arc::clone(&keyring), Arc::clone(&rng)));
+        orphans::close(&log, keyring.as_ref(), durable.as_ref(), clock.as_ref(), rng.as_ref()).await?;
+        let recorder: Arc<dyn Recorder> = if settings.announce { Arc::new(Announce(durable)) } else { durable };
+        seed_tenants(store.as_ref(), &settings.tenants, clock.now()).await?;
+        let base = Base { store, recorder, clock, rng, log, recovery };
+        base.build(settings).await
+    }
+
+    /// The public routes.
+    pub fn public(&self) -> Router {
+        self.public.clone()
+    }
+
+    /// The view of the revocation log, for metrics.
+    pub fn revocations(&self) -> &RevocationView {
+        &self.revocations
+    }
+
+    /// Starts what runs beside requests: polling, sweeping, flushing, key rotation, catalogues.
+    pub async fn start(&mut self) -> Result<()> {
+        self.revocations.poll(self.store.as_ref()).await.context("the revocation log cannot be read")?;
+        let (gate, store, keys) = (self.gate.clone(), Arc::clone(&self.store), Arc::clone(&self.keys));
+        let (recorder, clock, rng) = (Arc::clone(&self.recorder), Arc::clone(&self.clock), Arc::clone(&self.rng));
+        self.tasks.spawn(Arc::clone(&self.revocations).keep_polling(Arc::clone(&store)));
+        self.tasks.spawn(gate.clone().keep_sweeping());
+        self.tasks.spawn(gate.strangers().keep_flushing(recorder, Arc::clone(&clock), rng));
+        self.tasks.spawn(keep_keys(keys));
+        self.tasks.spawn(keep_purging(store, clock));
+        self.record(EventKind::Started, json!({ "version": env!("CARGO_PKG_VERSION") })).await
+    }
+
+    /// Stops: no new work, everything open is closed on the record, the log is signed and closed.
+    ///
+    /// # Errors
+    /// When the log could not take the last entries.
+    pub async fn stop(mut self) -> Result<()> {
+        self.tasks.abort_all();
+        self.gate.close().await;
+        self.spawner.stop_all().await;
+        self.gate.strangers().flush(self.recorder.as_ref(), self.clock.as_ref(), self.rng.as_ref()).await;
+        self.record(EventKind::Stopped, json!({})).await?;
+        let log = self.log.clone();
+        tokio::task::spawn_blocking(move || log.close()).await?.context("the audit log did not close well")?;
+        Ok(())
+    }
+
+    async fn record(&self, kind: EventKind, facts: serde_json::Value) -> Result<()> {
+        let now = self.clock.now();
+        let mut event = AuditEvent::new(kind, EventId::mint(now, self.rng.as_ref()), now);
+        if let serde_json::Value::Object(facts) = facts {
+            event.facts.extend(facts);
+        }
+        self.recorder.record(event).await.context("the audit log takes no events")?;
+        Ok(())
+    }
+}
+
+struct Base {
+    store: Arc<dyn Store>,
+    recorder: Arc<dyn Recorder>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    log: Log,
+    recovery: Recovery,
+}
+
+impl Base {
+    async fn build(self, settings: Settings) -> Result<Deployment> {
+        let csrf = CsrfKey::new(settings.master_key.derive("form tokens v1"));
+        let shell = Arc::new(Shell::new(settings.public_url, settings.branding, csrf)?);
+        let identity = Identity::new(sallyport_identity::Deps {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+            recorder: Arc::clone(&self.recorder),
+            shell: Arc::clone(&shell),
+            config: settings.identity,
+        })?;
+        let revocations = Arc::new(RevocationView::default());
+        let keys = Arc::new(LateKeys::default());
+        let spawner = Spawner::new();
+        let gate = Gate::new(
+            settings.gate,
+            Deps {
+                store: Arc::clone(&self.store),
+                recorder: Arc::clone(&self.recorder),
+                clock: Arc::clone(&self.clock),
+                rng: Arc::clone(&self.rng),
+                keys: keys.clone(),
+                connector: Arc::new(Connector::new(ConnectorOptions::default(), spawner.clone())),
+                revocations: Arc::clone(&revocations),
+            },
+        );
+        gate.load_pins().await?;
+        let documents = DocumentClient::new(settings.documents, Arc::new(SystemResolver), &[])?;
+        let authserver = AuthServer::new(sallyport_authserver::Deps {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+            recorder: Arc::clone(&self.recorder),
+            identity: Arc::new(identity.clone()),
+            shell: Arc::clone(&shell),
+            documents: Arc::new(GuardedDocuments(documents)),
+            resources: Arc::new(GateResources(gate.clone())),
+            config: settings.oauth,
+        })
+        .await?;
+        let _ = keys.0.set(authserver.keys());
+        let public = gate.router().merge(authserver.router()).merge(identity.router()).merge(shell.router());
+        Ok(Deployment {
+            gate,
+            identity,
+            store: self.store,
+            log: self.log,
+            recovery: self.recovery,
+            recorder: self.recorder,
+            clock: self.clock,
+            rng: self.rng,
+            keys: authserver.keys(),
+            revocations,
+            public,
+            spawner,
+            tasks: tokio::task::JoinSet::new(),
+        })
+    }
+}
+
+/// The authorization server's keys for the gate, which is made first. Before they are there, no token
+/// is good.
+#[derive(Default)]
+struct LateKeys(OnceLock<Arc<KeyRing>>);
+
+impl KeySource for LateKeys {
+    fn verifying_key(&self, kid: &SigningKeyId) -> Option<VerifyingKey> {
+        self.0.get()?.verifying_key(kid)
+    }
+}
+
+async fn seed_tenants(
+    store: &dyn Store,
+    tenants: &[(sallyport_model::TenantId, String)],
+    now: Timestamp,
+) -> Result<()> {
+    for (id, name) in tenants {
+        let kept = store.tenant(id).await?;
+        let created_at = kept.as_ref().map_or(now, |tenant| tenant.created_at);
+        let suspended = kept.is_some_and(|tenant| tenant.suspended);
+        store.put_tenant(&Tenant { id: id.clone(), name: name.clone(), created_at, suspended }).await?;
+    }
+    Ok(())
+}
+
+async fn keep_keys(keys: Arc<KeyRing>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        if let Err(error) = keys.refresh().await {
+            tracing::error!(%error, "the signing keys could not be refreshed");
+        }
+    }
+}
+
+async fn keep_purging(store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        if let Err(error) = store.purge(clock.now()).await {
+            tracing::warn!(%error, "what has ended could not be removed from the store");
+        }
+    }
+}

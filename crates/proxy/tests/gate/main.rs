@@ -1,0 +1,5 @@
+//! The gate from outside: real tokens, a real store, upstreams in every era and transport.
+#![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers outside")]
+
+mod pairs;
+mod rig;

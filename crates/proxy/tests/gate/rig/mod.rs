@@ -1,0 +1,226 @@
+//! A whole gate with upstreams of its own: real store, real tokens, a log that can be held or made to fail.
+
+pub mod client;
+pub mod log;
+pub mod upstream;
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
+use axum::{Router, body::Body};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::Request;
+use sallyport_mcp::Era;
+use sallyport_model::{
+    ClientId, GrantId, ManualClock, Rng, Secret, SessionId, SigningKeyId, SystemRng, TenantId, Timestamp, TokenId,
+    UpstreamName, principal::PrincipalKind,
+};
+use sallyport_oauth::{AccessClaims, KeySource, SigningKey, VerifyingKey};
+use sallyport_outbound::{
+    http::HttpOptions,
+    stdio::{Spawner, StdioSpec},
+};
+use sallyport_proxy::{
+    Deps, Gate, GateConfig, Group, Limits, Offered, Peer, RevocationView, Tenants,
+    upstream::{Connector, ConnectorOptions, Timeouts, Transport, UpstreamCredential, UpstreamSpec},
+};
+use sallyport_storage::{RevocationSubject, Revocations, SqliteStore};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use client::Reply;
+use log::Log;
+
+pub const PUBLIC: &str = "https://gate.example";
+pub const HOST: &str = "gate.example";
+pub const ISSUER: &str = "https://gate.example/issuer";
+pub const UPSTREAM_TOKEN: &str = "the-gates-own-credential";
+pub const NOW: u64 = 1_790_000_000;
+
+struct OneKey(SigningKeyId, VerifyingKey);
+
+impl KeySource for OneKey {
+    fn verifying_key(&self, kid: &SigningKeyId) -> Option<VerifyingKey> {
+        (*kid == self.0).then(|| self.1.clone())
+    }
+}
+
+/// The gate and all that it stands on.
+pub struct Rig {
+    pub gate: Gate,
+    pub router: Router,
+    pub log: Arc<Log>,
+    pub clock: Arc<ManualClock>,
+    pub view: Arc<RevocationView>,
+    pub store: Arc<SqliteStore>,
+    pub connector: Arc<Connector>,
+    key: SigningKey,
+    pkcs8: Vec<u8>,
+    background: Vec<tokio::task::JoinHandle<()>>,
+    pub dir: tempfile::TempDir,
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.background.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+impl Rig {
+    /// A gate in front of `offered`, with default limits.
+    pub async fn new(offered: Vec<Offered>) -> Self {
+        Self::with(offered, Limits::default()).await
+    }
+
+    /// A gate in front of `offered`, its catalogues read.
+    pub async fn with(offered: Vec<Offered>, limits: Limits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path().join("private/store.db"), zeroize::Zeroizing::new([7; 32])).unwrap();
+        let store = Arc::new(store);
+        let pkcs8 = SigningKey::generate().unwrap().to_vec();
+        let key = SigningKey::from_pkcs8(SigningKeyId::new("k1").unwrap(), &pkcs8).unwrap();
+        let keys = OneKey(key.id().clone(), key.verifying_key().unwrap());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_secs(NOW)));
+        let log = Arc::new(Log::default());
+        let view = Arc::new(RevocationView::default());
+        let connector = Arc::new(Connector::new(ConnectorOptions::default(), Spawner::default()));
+        let deps = Deps {
+            store: store.clone(),
+            recorder: log.clone(),
+            clock: clock.clone(),
+            rng: Arc::new(SystemRng),
+            keys: Arc::new(keys),
+            connector: connector.clone(),
+            revocations: view.clone(),
+        };
+        let config = GateConfig {
+            issuer: ISSUER.to_owned(),
+            public_url: PUBLIC.to_owned(),
+            allowed_origins: vec!["https://app.example".to_owned()],
+            limits,
+            upstreams: offered,
+        };
+        let gate = Gate::new(config, deps);
+        view.poll(store.as_ref()).await.unwrap();
+        assert!(gate.read_catalogues().await.is_empty(), "every catalogue can be read");
+        let background = vec![
+            tokio::spawn(Arc::clone(&view).keep_polling(store.clone())),
+            tokio::spawn(gate.clone().keep_sweeping()),
+        ];
+        Self { router: gate.router(), gate, log, clock, view, store, connector, key, pkcs8, background, dir }
+    }
+
+    /// Nobody asks the store for revocations any more, as when it is down.
+    pub fn stop_polling(&self) {
+        self.background[0].abort();
+    }
+
+    /// Revokes, and waits until the gate has learned of it.
+    pub async fn revoke(&self, subject: RevocationSubject) {
+        let at = Timestamp::from_secs(NOW + 1);
+        let epoch = self.store.revoke(&subject, at).await.unwrap();
+        until("the revocation is known", || self.view.epoch() >= epoch).await;
+    }
+
+    /// Signs claims as our authorization server would.
+    pub fn sign(&self, claims: &AccessClaims) -> String {
+        sallyport_oauth::issue(claims, &self.key).unwrap()
+    }
+
+    /// Signs any header and claims with our key.
+    pub fn forge(&self, header: &Value, claims: &Value) -> String {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.pkcs8).unwrap();
+        let signed = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
+        let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+    }
+
+    /// Ann's token for `upstream` with its read and write scopes.
+    pub fn token(&self, upstream: &str) -> String {
+        self.sign(&claims("ann", upstream))
+    }
+
+    /// Sends a request as it is; `Host` and the peer's address are put on it where they are missing.
+    pub async fn send(&self, mut request: Request<Body>) -> Reply {
+        if !request.headers().contains_key("host") {
+            request.headers_mut().insert("host", HOST.parse().unwrap());
+        }
+        request.extensions_mut().insert(Peer(IpAddr::from([203, 0, 113, 9])));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        Reply::new(response)
+    }
+}
+
+fn b64(text: String) -> String {
+    URL_SAFE_NO_PAD.encode(text)
+}
+
+/// Claims of a person at tenant `acme`.
+pub fn claims(person: &str, upstream: &str) -> AccessClaims {
+    let mut jti = [0; 8];
+    SystemRng.fill(&mut jti);
+    AccessClaims {
+        iss: ISSUER.to_owned(),
+        sub: format!("u-{person}"),
+        aud: format!("{PUBLIC}/mcp/{upstream}"),
+        client_id: ClientId::new("c-1").unwrap(),
+        exp: NOW + 300,
+        iat: NOW,
+        jti: TokenId::new(format!("t-{}", URL_SAFE_NO_PAD.encode(jti))).unwrap(),
+        scope: format!("{upstream}:read {upstream}:write").parse().unwrap(),
+        sid: SessionId::new(format!("s-{person}")).unwrap(),
+        tenant: TenantId::new("acme").unwrap(),
+        grant: GrantId::new(format!("g-{person}")).unwrap(),
+        principal_type: PrincipalKind::Human,
+    }
+}
+
+/// An upstream over HTTP, for every tenant.
+pub fn http_offer(name: &str, url: &str) -> Offered {
+    let transport = Transport::Http { url: url.parse().unwrap(), options: HttpOptions::default() };
+    offer(name, transport, UpstreamCredential::Bearer(Secret::new(UPSTREAM_TOKEN)))
+}
+
+/// The python server of `stdio.py` in one era.
+pub fn stdio_offer(name: &str, era: Era, cancelled: &std::path::Path) -> Offered {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gate/rig/stdio.py");
+    let era = if era == Era::Legacy { "legacy" } else { "modern" };
+    let args = vec![script.to_owned(), era.to_owned()];
+    let env = BTreeMap::from([("CANCELLED_FILE".to_owned(), Secret::new(cancelled.to_str().unwrap()))]);
+    let spec = StdioSpec::from_configuration("python3", args, env, None);
+    offer(name, Transport::Stdio { spec, shareable: false }, UpstreamCredential::None)
+}
+
+pub fn offer(name: &str, transport: Transport, credential: UpstreamCredential) -> Offered {
+    let timeouts = Timeouts { first: Duration::from_secs(10), ..Timeouts::default() };
+    let name = UpstreamName::new(name).unwrap();
+    let spec = UpstreamSpec { name: name.clone(), transport, credential, timeouts, max_message_bytes: 1 << 20 };
+    Offered { spec: Arc::new(spec), title: name.to_string(), tenants: Tenants::All, initial: vec![Group::Read] }
+}
+
+/// Serves a router on a loopback port; its base URL.
+pub async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    format!("http://{address}")
+}
+
+/// Waits, at most five seconds, until `done`.
+pub async fn until(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited in vain: {what}");
+}
+
+/// Capabilities of a client that can be asked everything.
+pub fn able() -> Value {
+    json!({"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {"listChanged": true}})
+}
