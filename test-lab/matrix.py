@@ -184,7 +184,7 @@ def write_config(path, listen, admin, folder, upstreams):
 def create_account(binary, config):
     """A person who may use every upstream. All that this lab knows of the command is in here."""
     account = {"username": "ada", "email": "ada@example.test", "password": "correct horse battery staple 7"}
-    command = [binary, "user", "add", "--config", str(config), "--tenant", TENANT, "--username", account["username"],
+    command = [binary, "user", "add", "--config", str(config), account["username"], "--tenant", TENANT,
                "--email", account["email"], "--password-stdin"]
     run = subprocess.run(command, input=account["password"], text=True, capture_output=True)
     if run.returncode:

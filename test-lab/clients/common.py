@@ -39,12 +39,12 @@ def free_port():
 
 
 def walks(log):
-    """How often the browser came back to the client; what went wrong on the way goes to standard error."""
+    """How often the browser came back to the client; raises when it once did not."""
     path = pathlib.Path(log)
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     for line in lines:
         if "failed" in line:
-            print(f"walk: {line['failed']}", file=sys.stderr)
+            raise RuntimeError(f"walk: {line['failed']}")
     return sum("walked" in line for line in lines)
 
 

@@ -33,7 +33,8 @@ class Inspector:
         self.base += [*where, "--protocol-era", era, "--format", "json"]
 
     def invoke(self, *arguments):
-        run = subprocess.run([*self.base, *arguments], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        run = subprocess.run(["timeout", "60", *self.base, *arguments], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        common.walks(self.home / "walks")
         lines = [line for line in run.stdout.splitlines() if line.startswith("{")]
         if not lines:
             raise RuntimeError(f"inspector {' '.join(arguments)}: exit {run.returncode}: {run.stdout[-600:]} {run.stderr[-1500:]}")

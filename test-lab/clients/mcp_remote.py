@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import common
 
@@ -18,7 +19,8 @@ import common
 class Host:
     """One stdio MCP server process and its messages."""
 
-    def __init__(self, command, environment):
+    def __init__(self, command, environment, walks):
+        self.walks = walks
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
         self.inbox, self.complaints, self.next_id, self.progress = queue.Queue(), [], 0, 0
         threading.Thread(target=self.read, daemon=True).start()
@@ -38,10 +40,7 @@ class Host:
         self.next_id += 1
         self.send({"id": self.next_id, "method": method, "params": params})
         while True:
-            try:
-                message = self.inbox.get(timeout=timeout)
-            except queue.Empty:
-                raise RuntimeError(f"no answer to {method} in {timeout} s; {self.tail()}") from None
+            message = self.next_message(method, time.monotonic() + timeout)
             if message is None:
                 raise RuntimeError(f"mcp-remote ended before it answered {method}; {self.tail()}")
             if "method" in message:
@@ -52,6 +51,15 @@ class Host:
                 if method != "tools/call":
                     raise RuntimeError(f"{method}: {message['error']}")
                 return common.refusal(message["error"]["code"], message["error"]["message"])
+
+    def next_message(self, method, deadline):
+        while time.monotonic() < deadline:
+            try:
+                return self.inbox.get(timeout=1)
+            except queue.Empty:
+                # A sign-in that failed in the browser would be waited for in vain.
+                common.walks(self.walks)
+        raise RuntimeError(f"no answer to {method} in time; {self.tail()}")
 
     def answer(self, message):
         if message["method"] == "notifications/progress":
@@ -85,7 +93,7 @@ def main():
     bridge = common.LAB / "node_modules/mcp-remote/dist/proxy.js"
     # A stdio server needs no bridge: then this is what the host itself gets.
     host = Host(command or [common.NODE, str(bridge), target, str(common.free_port()), "--host", "127.0.0.1",
-                 "--transport", "http-only", "--protocol", era, "--auth-timeout", "60"], environment)
+                 "--transport", "http-only", "--protocol", era, "--auth-timeout", "60"], environment, home / "walks")
     try:
         opened = host.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {"elicitation": {}},
                                          "clientInfo": {"name": "lab-mcp-remote", "version": "1"}})

@@ -34,7 +34,7 @@ async def main():
     mode = {"legacy": "legacy", "modern": "2026-07-28", "auto": "auto"}[era]
     server = StdioTransport(command=command[0], args=command[1:]) if command else target
     # A fixed callback keeps one registration for the whole run.
-    auth = OAuth(client_name="lab fastmcp", callback_port=common.free_port()) if account else None
+    auth = OAuth(client_name="lab fastmcp", callback_port=common.free_port(), callback_timeout=30) if account else None
     async with Client(server, auth=auth, mode=mode, elicitation_handler=accept, timeout=60) as client:
         tools = [plain(tool) for tool in await client.list_tools()]
         outcomes = []

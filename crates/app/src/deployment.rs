@@ -33,6 +33,7 @@ use url::Url;
 
 use crate::{
     announce::Announce,
+    kept,
     keyring::StoreKeyring,
     orphans,
     secrets::MasterKey,
@@ -142,7 +143,8 @@ impl Deployment {
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let Vault { store, keyring } = Vault::open(&settings.database, &settings.master_key)?;
         let signer = log_signer(&settings.master_key, &log_origin(&settings.public_url))?;
-        let config = LogConfig::new(&settings.audit_log, signer);
+        let mut config = LogConfig::new(&settings.audit_log, signer);
+        config.kept = kept::read(&settings.audit_log)?;
         let (log, recovery) = tokio::task::spawn_blocking(move || Log::open(config))
             .await?
             .with_context(|| format!("the audit log {} does not open", settings.audit_log.display()))?;
@@ -160,11 +162,6 @@ impl Deployment {
         self.public.clone()
     }
 
-    /// The view of the revocation log, for metrics.
-    pub fn revocations(&self) -> &RevocationView {
-        &self.revocations
-    }
-
     /// Starts what runs beside requests: polling, sweeping, flushing, key rotation, catalogues.
     pub async fn start(&mut self) -> Result<()> {
         self.revocations.poll(self.store.as_ref()).await.context("the revocation log cannot be read")?;
@@ -174,6 +171,7 @@ impl Deployment {
         self.tasks.spawn(gate.clone().keep_sweeping());
         self.tasks.spawn(gate.strangers().keep_flushing(recorder, Arc::clone(&clock), rng));
         self.tasks.spawn(keep_keys(keys));
+        self.tasks.spawn(kept::keep_keeping(self.log.clone()));
         self.tasks.spawn(keep_purging(store, clock));
         self.record(EventKind::Started, json!({ "version": env!("CARGO_PKG_VERSION") })).await
     }
@@ -189,8 +187,11 @@ impl Deployment {
         self.gate.strangers().flush(self.recorder.as_ref(), self.clock.as_ref(), self.rng.as_ref()).await;
         self.record(EventKind::Stopped, json!({})).await?;
         let log = self.log.clone();
-        tokio::task::spawn_blocking(move || log.close()).await?.context("the audit log did not close well")?;
-        Ok(())
+        let closed = move || {
+            log.close().context("the audit log did not close well")?;
+            kept::keep(log.dir()).context("the last checkpoint could not be kept")
+        };
+        tokio::task::spawn_blocking(closed).await?
     }
 
     async fn record(&self, kind: EventKind, facts: serde_json::Value) -> Result<()> {

@@ -2,12 +2,15 @@
 //!
 //! Exit codes: 0 done; 1 it says no; 2 usage or configuration; 3 could not run.
 
+#![expect(unreachable_pub, reason = "a binary has no public interface; `pub` says what a module offers")]
+
 mod announce;
 mod cli;
 mod commands;
 mod config;
 mod deployment;
 mod health;
+mod kept;
 mod keyring;
 mod listeners;
 mod orphans;

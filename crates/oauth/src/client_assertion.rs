@@ -304,7 +304,10 @@ mod tests {
                     "valid" => {
                         valid += usize::from(accepted);
                         let alg = jws::Envelope::parse(test["jws"].as_str().unwrap()).unwrap().alg;
-                        assert!(accepted || matches!(alg.as_str(), "ES512" | "PS384" | "RS384" | "RS512" | "PS512"), "{test}");
+                        assert!(
+                            accepted || matches!(alg.as_str(), "ES512" | "PS384" | "RS384" | "RS512" | "PS512"),
+                            "{test}"
+                        );
                     }
                     "invalid" => {
                         invalid += 1;

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::{
     authorize::all_pinned,
     gate::Gate,
+    listen::unaskable,
     record::hex,
     served::{Live, Served, kind_of, lists_of, pin_of},
     upstream::{ClientFacts, Outgoing, ProcessOwner, UpstreamError, UpstreamSession},
@@ -101,7 +102,8 @@ impl Gate {
         let client = ClientFacts {
             era: Era::Legacy,
             protocol_version: ProtocolVersion::LATEST_LEGACY.as_str().to_owned(),
-            capabilities: Object::new(),
+            // Some servers offer a tool only to clients that can be asked. The reader is never asked.
+            capabilities: askable(),
             info: json!({ "name": "sallyport", "version": env!("CARGO_PKG_VERSION") }).as_object().cloned(),
         };
         let owner = ProcessOwner::Tenant(TenantId::new(GATE_TENANT).expect("a slug"));
@@ -175,11 +177,20 @@ async fn read_list(leg: &dyn UpstreamSession, list: ListKind) -> Result<Vec<Defi
     Err(bad(format!("it does not end within {MOST_PAGES} pages")))
 }
 
+fn askable() -> Object {
+    let all = json!({ "elicitation": { "form": {}, "url": {} }, "sampling": { "tools": {} }, "roots": {} });
+    all.as_object().cloned().unwrap_or_default()
+}
+
 /// Sends one request of the gate's own and waits for its result; an error's text where there is one.
 async fn ask(leg: &dyn UpstreamSession, request: Request) -> Result<Result<Object, String>, UpstreamError> {
     let mut stream = leg.request(Outgoing::new(request)).await?;
     while let Some(delivered) = stream.next().await {
-        if let Some(Message::Response(response)) = delivered?.message() {
+        let delivered = delivered?;
+        if let Some(Message::Request(request)) = delivered.message() {
+            leg.respond(unaskable(request)).await?;
+        }
+        if let Some(Message::Response(response)) = delivered.message() {
             return Ok(match &response.outcome {
                 Outcome::Result(result) => Ok(result.clone()),
                 Outcome::Error(error) => Err(format!("error {}", error.code)),

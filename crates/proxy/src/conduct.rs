@@ -1,8 +1,9 @@
 //! From a request to a call in progress: authorized, opened in the log, ready to be forwarded.
 
 use sallyport_mcp::{
-    Era, Request,
-    methods::{Kind, Target, rule},
+    ClientCapabilities, Era, Object, Request,
+    meta::{CLIENT_CAPABILITIES, TASKS_EXTENSION, meta_of},
+    methods::{Kind, Target, client_rule, rule},
 };
 use sallyport_model::Reason;
 use std::sync::Arc;
@@ -27,12 +28,7 @@ pub(crate) async fn permit(
 ) -> Result<Permitted, Refusal> {
     let served = &caller.arrived.served;
     let principal = caller.principal();
-    if let Ok(Target::Task(task)) = Target::of(&request)
-        && !gate.tasks().owned(served.name(), task, &caller.binding())
-    {
-        let error = sallyport_mcp::Error::InvalidParams("there is no such task".to_owned());
-        return Err(Refusal::Malformed(error.refuse(Some(request.id.clone()))));
-    }
+    check_task(gate, caller, era, &request)?;
     let first = authorize(served, &served.live(), principal, era, request.clone());
     match first {
         Err(Refusal::Denied(Reason::NotInCatalogue { .. })) if gate.read_catalogue(served).await => {
@@ -40,6 +36,31 @@ pub(crate) async fn permit(
         }
         decided => decided,
     }
+}
+
+/// A task method needs, in this order: to exist, the client's declaration (modern), and that the task
+/// is the caller's own.
+fn check_task(gate: &Gate, caller: &Authenticated, era: Era, request: &Request) -> Result<(), Refusal> {
+    let wrong = |error: sallyport_mcp::Error| Refusal::Malformed(error.refuse(Some(request.id.clone())));
+    if rule(&request.method).kind != Kind::Task {
+        return Ok(());
+    }
+    client_rule(&request.method, era).map_err(wrong)?;
+    if era == Era::Modern && !declares_tasks(request) {
+        let required = Object::from_iter([("extensions".to_owned(), serde_json::json!({ TASKS_EXTENSION: {} }))]);
+        return Err(wrong(sallyport_mcp::Error::MissingCapability { required }));
+    }
+    match Target::of(request).map_err(wrong)? {
+        Target::Task(task) if !gate.tasks().owned(caller.arrived.served.name(), task, &caller.binding()) => {
+            Err(wrong(sallyport_mcp::Error::InvalidParams("there is no such task".to_owned())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn declares_tasks(request: &Request) -> bool {
+    let capabilities = meta_of(request.params.as_ref()).and_then(|meta| meta.get(CLIENT_CAPABILITIES)?.as_object());
+    capabilities.is_some_and(|capabilities| ClientCapabilities(capabilities.clone()).extension(TASKS_EXTENSION))
 }
 
 /// Opens the call in the log; durable on return if it acts.
@@ -66,6 +87,6 @@ pub(crate) async fn open(
         id: request.id.clone(),
         list,
         open,
-        slot,
+        _slot: slot,
     })
 }

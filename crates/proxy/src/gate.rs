@@ -255,10 +255,19 @@ async fn walk(gate: &Gate, name: &str, request: Request<Body>) -> Response {
             return respond::refused(&refusal, None, Some(&arrived.served), Era::Legacy);
         }
     };
-    match caller.arrived.verb {
-        Verb::Post => post::post(gate, caller, body).await,
-        Verb::Get => listen::get(gate, caller).await,
-        Verb::Delete => delete::delete(gate, caller).await,
+    // In a task of its own: a client that goes away must not stop it between two steps, with one half
+    // in the log and the other nowhere.
+    let gate = gate.clone();
+    let handled = tokio::spawn(async move {
+        match caller.arrived.verb {
+            Verb::Post => post::post(&gate, caller, body).await,
+            Verb::Get => listen::get(&gate, caller).await,
+            Verb::Delete => delete::delete(&gate, caller).await.into(),
+        }
+    });
+    match handled.await {
+        Ok(reply) => reply.response().await,
+        Err(_) => respond::empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 use sallyport_mcp::{
     Era, Message, Notification, Object, Request, Response as RpcResponse,
     era::ProtocolVersion,
-    methods::{Answerer, rule},
+    methods::{Answerer, Kind, rule},
     translate::{handshake, notifications},
 };
 use sallyport_model::{EventKind, McpSessionId, Reason, event::OutcomeStatus};
@@ -16,13 +16,17 @@ use serde_json::Value;
 use crate::{
     authorize::Permitted,
     conduct,
+    config::Group,
     frames::{Frame, Outlet},
     gate::{Gate, Rejected},
     pending::bad_result,
     post::{Posted, VERSIONS, about, recorded},
+    record::About,
     refusal::Refusal,
     relay,
     respond,
+    sanitise::sanitise_text,
+    scopes::{self, Needed},
     sessions::{Asked, NewSession, Session},
     slots::What,
     upstream::{ClientFacts, ProcessOwner, UpstreamSession},
@@ -59,15 +63,18 @@ async fn opened(
     if !served.offered().tenants.contains(&caller.principal().tenant) {
         return Err(Refusal::Denied(Reason::UpstreamNotGranted));
     }
-    let binding = caller.binding();
-    if gate.sessions().count(&binding) >= gate.config().limits.sessions {
-        return Err(Refusal::Denied(Reason::LimitReached { limit: "limits.sessions".to_owned() }));
-    }
+    let slot = gate.slots().take(What::Sessions, caller.binding(), gate.config().limits.sessions)?;
     let asked = ProtocolVersion::negotiate(requested, &VERSIONS).unwrap_or(ProtocolVersion::LATEST_LEGACY);
     let client = client_facts(&request, asked)?;
-    let owner = ProcessOwner::Principal(binding.clone());
+    let owner = ProcessOwner::Principal(caller.binding());
     let leg = gate.connector().open(&served.offered().spec, &client, &owner).await?;
-    let (version, result) = greeting(leg.as_ref(), asked)?;
+    let (version, result) = match greeting(leg.as_ref(), asked) {
+        Ok(greeting) => greeting,
+        Err(refusal) => {
+            leg.close().await;
+            return Err(refusal);
+        }
+    };
     let mut entry = about(&request, version.as_str(), None);
     entry.arguments = client.info.clone().map(Value::Object).as_ref().map(crate::sanitise::sanitise);
     let subject = caller.subject(posted.bytes);
@@ -81,7 +88,8 @@ async fn opened(
     };
     let id = McpSessionId::mint(gate.rng());
     let upstream = served.name().clone();
-    Ok((gate.sessions().add(NewSession { id, binding, upstream, version, client, leg, opening }), result))
+    let principal = Arc::clone(caller.principal());
+    Ok((gate.sessions().add(NewSession { id, principal, upstream, version, client, leg, opening, slot }), result))
 }
 
 fn client_facts(request: &Request, version: ProtocolVersion) -> Result<ClientFacts, Refusal> {
@@ -105,8 +113,12 @@ fn greeting(leg: &dyn UpstreamSession, asked: ProtocolVersion) -> Result<(Protoc
     let facts = leg.facts();
     match facts.era {
         Era::Legacy => {
-            let version = ProtocolVersion::parse(&facts.protocol_version).unwrap_or(asked);
-            Ok((version, facts.about.clone()))
+            // A shared process has agreed on a version of its own; the client is promised no newer one
+            // than it asked for.
+            let version = ProtocolVersion::parse(&facts.protocol_version).map_or(asked, |theirs| theirs.min(asked));
+            let mut result = facts.about.clone();
+            handshake::relay_initialize(&mut result, version);
+            Ok((version, result))
         }
         Era::Modern => {
             let result = handshake::initialize_result(facts.about.clone(), asked, false).map_err(bad_result)?;
@@ -152,12 +164,17 @@ async fn forward(
         answer_now(&outlet, &permitted.request().id, result).await;
         return Ok(());
     }
+    let id = &permitted.request().id;
+    let running = session.begin(id).ok_or_else(|| {
+        let what = "a request with this id is in progress; use an id once in a session";
+        Refusal::Malformed(sallyport_mcp::Error::InvalidRequest(what).refuse(Some(id.clone())))
+    })?;
     let slot = gate.slots().take(What::Calls, posted.caller.binding(), gate.config().limits.calls)?;
     let pending = conduct::open(gate, posted, Era::Legacy, session.version.as_str(), &permitted, slot).await?;
     if modern {
-        tokio::spawn(relay::legacy_to_modern::run(pending, session, permitted, outlet));
+        tokio::spawn(relay::legacy_to_modern::run(pending, session, running, permitted, outlet));
     } else {
-        tokio::spawn(relay::legacy_to_legacy::run(pending, session, permitted, outlet));
+        tokio::spawn(relay::legacy_to_legacy::run(pending, session, running, permitted, outlet));
     }
     Ok(())
 }
@@ -194,7 +211,7 @@ async fn answer_now(outlet: &Outlet, id: &sallyport_mcp::RequestId, result: Obje
 async fn refuse(
     gate: &Gate,
     posted: &Posted,
-    entry: crate::record::About,
+    entry: About,
     id: sallyport_mcp::RequestId,
     refusal: Refusal,
     outlet: &Outlet,
@@ -207,35 +224,67 @@ async fn refuse(
 /// A notification in a session.
 pub(crate) async fn notification(
     gate: &Gate,
-    _posted: Posted,
+    posted: Posted,
     session: &Session,
     notification: Notification,
 ) -> Response {
-    notified(gate, session, notification).await;
-    respond::empty(StatusCode::ACCEPTED)
+    let method = notification.method.clone();
+    match notified(gate, &posted, session, notification).await {
+        Ok(()) => respond::empty(StatusCode::ACCEPTED),
+        Err(refusal) => {
+            let rejected = Rejected::unread(&sanitise_text(&method), posted.bytes);
+            gate.refuse(&posted.caller, rejected, refusal).await
+        }
+    }
 }
 
-/// Passes a notification on, if it is one that this session's upstream may get.
-pub(crate) async fn notified(_gate: &Gate, session: &Session, notification: Notification) {
-    if notification.method == "notifications/cancelled" {
-        return cancel(session, &notification).await;
-    }
+/// Passes a notification on, if it is one that this session's upstream may get. A request without an id
+/// is none: `tools/call` sent as a notification must not become a call that nobody authorized.
+pub(crate) async fn notified(
+    gate: &Gate,
+    posted: &Posted,
+    session: &Session,
+    notification: Notification,
+) -> Result<(), Refusal> {
     let modern = session.leg.facts().era == Era::Modern;
-    if notification.method == "notifications/initialized" || modern {
-        return;
+    match notification.method.as_str() {
+        "notifications/cancelled" => {
+            cancel(session, &notification).await;
+            return Ok(());
+        }
+        "notifications/initialized" => return Ok(()),
+        "notifications/progress" | "notifications/roots/list_changed" | "notifications/tasks/status" => {}
+        method if method.starts_with("notifications/") && rule(method).kind == Kind::Other => {
+            authorize_extension(posted)?;
+            let entry = About { method: sanitise_text(method), ..About::default() };
+            let open = gate.records().open_call(&posted.caller.subject(posted.bytes), entry, true).await?;
+            open.close(OutcomeStatus::Succeeded, None).await?;
+        }
+        method => return Err(Refusal::Denied(Reason::MethodNotAllowed { method: method.to_owned() })),
     }
-    if let Err(error) = session.leg.notify(notification).await {
+    if !modern && let Err(error) = session.leg.notify(notification).await {
         tracing::debug!(%error, "a notification could not be passed on");
     }
+    Ok(())
+}
+
+/// What nobody has thought about needs the write scope, as its requests do.
+fn authorize_extension(posted: &Posted) -> Result<(), Refusal> {
+    let write = scopes::group(posted.caller.arrived.served.name(), Group::Write);
+    let held = &posted.caller.principal().scopes;
+    if held.contains(&write) {
+        return Ok(());
+    }
+    let needed = Needed { narrowest: write.clone(), group: write }.challenge(held);
+    Err(Refusal::Denied(Reason::InsufficientScope { needed }))
 }
 
 async fn cancel(session: &Session, notification: &Notification) {
     let Some(id) = notification.param("requestId").and_then(sallyport_mcp::RequestId::from_value) else { return };
     let reason = notification.param("reason").and_then(Value::as_str);
-    let token = session.in_progress.lock().ok().and_then(|calls| calls.get(&id).cloned());
-    if let Some(token) = token {
+    // Towards a modern upstream the call has an id of the gate's own, and its task cancels it.
+    if session.cancel(&id).await && session.leg.facts().era == Era::Legacy {
         session.leg.cancel(&id, reason).await;
-        token.cancel();
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use sallyport_mcp::{Era, LogLevel, Request, RequestMeta, json};
-use sallyport_model::{Binding, UpstreamName};
+use sallyport_model::{Binding, Principal, UpstreamName};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -16,7 +16,7 @@ use crate::{
     gate::Gate,
     refusal::Refusal,
     served::Served,
-    upstream::{ClientFacts, Outgoing, ProcessOwner, UpstreamSession},
+    upstream::{ClientFacts, Outgoing, ProcessOwner, UpstreamError, UpstreamSession},
 };
 
 /// Whose, where, and what the client said it can do: a legacy upstream was told so at its handshake.
@@ -31,7 +31,15 @@ struct Key {
 struct Leg {
     session: OnceCell<Arc<dyn UpstreamSession>>,
     level: tokio::sync::Mutex<Option<LogLevel>>,
-    used: Mutex<Instant>,
+    /// When, and by whom.
+    used: Mutex<(Instant, Arc<Principal>)>,
+}
+
+impl Leg {
+    fn new(principal: &Arc<Principal>) -> Arc<Self> {
+        let used = Mutex::new((Instant::now(), Arc::clone(principal)));
+        Arc::new(Self { session: OnceCell::new(), level: tokio::sync::Mutex::default(), used })
+    }
 }
 
 /// The kept legs.
@@ -43,7 +51,7 @@ impl Gate {
     pub(crate) async fn leg(
         &self,
         served: &Served,
-        binding: &Binding,
+        principal: &Arc<Principal>,
         meta: &RequestMeta,
     ) -> Result<Arc<dyn UpstreamSession>, Refusal> {
         let client = ClientFacts {
@@ -54,22 +62,20 @@ impl Gate {
         };
         let mut said = client.capabilities.clone();
         said.insert("clientInfo".to_owned(), client.info.clone().map_or(Value::Null, Value::Object));
-        let key = Key {
-            upstream: served.name().clone(),
-            binding: binding.clone(),
-            client: json::digest(&Value::Object(said)),
-        };
-        let leg = self.legs().get(&key)?;
+        let binding = principal.binding();
         let owner = ProcessOwner::Principal(binding.clone());
+        let key = Key { upstream: served.name().clone(), binding, client: json::digest(&Value::Object(said)) };
         let spec = &served.offered().spec;
-        let session = leg.session.get_or_try_init(|| self.connector().open(spec, &client, &owner)).await?;
-        let session = Arc::clone(session);
-        if !session.is_alive() {
-            self.legs().forget(&key);
-            return Err(Refusal::from(crate::upstream::UpstreamError::SessionEnded));
+        // Of a leg that dies while it is taken another one is made, once.
+        for _ in 0..2 {
+            let leg = self.legs().get(&key, principal)?;
+            let session = leg.session.get_or_try_init(|| self.connector().open(spec, &client, &owner)).await?;
+            if session.is_alive() {
+                set_level(&leg, session.as_ref(), meta.log_level, self).await;
+                return Ok(Arc::clone(session));
+            }
         }
-        set_level(&leg, session.as_ref(), meta.log_level, self).await;
-        Ok(session)
+        Err(Refusal::from(UpstreamError::SessionEnded))
     }
 }
 
@@ -91,47 +97,26 @@ async fn set_level(leg: &Leg, session: &dyn UpstreamSession, wanted: Option<LogL
 }
 
 impl Legs {
-    fn get(&self, key: &Key) -> Result<Arc<Leg>, Refusal> {
+    fn get(&self, key: &Key, principal: &Arc<Principal>) -> Result<Arc<Leg>, Refusal> {
         let mut all = self.0.lock().map_err(|_| Refusal::Store)?;
-        let leg = all.entry(key.clone()).or_insert_with(|| {
-            Arc::new(Leg {
-                session: OnceCell::new(),
-                level: tokio::sync::Mutex::default(),
-                used: Mutex::new(Instant::now()),
-            })
-        });
-        let leg = match leg.session.get() {
-            Some(session) if !session.is_alive() => {
-                *leg = Arc::new(Leg {
-                    session: OnceCell::new(),
-                    level: tokio::sync::Mutex::default(),
-                    used: Mutex::new(Instant::now()),
-                });
-                Arc::clone(leg)
-            }
-            _ => Arc::clone(leg),
-        };
+        let leg = all.entry(key.clone()).or_insert_with(|| Leg::new(principal));
+        if leg.session.get().is_some_and(|session| !session.is_alive()) {
+            *leg = Leg::new(principal);
+        }
         if let Ok(mut used) = leg.used.lock() {
-            *used = Instant::now();
+            *used = (Instant::now(), Arc::clone(principal));
         }
-        Ok(leg)
-    }
-
-    fn forget(&self, key: &Key) {
-        if let Ok(mut all) = self.0.lock() {
-            all.remove(key);
-        }
+        Ok(Arc::clone(leg))
     }
 
     /// Takes those that were not used for `idle`, or are held by somebody of whom `dead` says so.
-    pub(crate) fn stale(&self, idle: Duration, dead: impl Fn(&Binding) -> bool) -> Vec<Arc<dyn UpstreamSession>> {
+    pub(crate) fn stale(&self, idle: Duration, dead: impl Fn(&Principal) -> bool) -> Vec<Arc<dyn UpstreamSession>> {
         let Ok(mut all) = self.0.lock() else { return Vec::new() };
         let in_use = |leg: &Leg| leg.session.get().is_some_and(|session| Arc::strong_count(session) > 1);
-        let due = |key: &Key, leg: &Leg| {
-            let idle = leg.used.lock().map_or(true, |used| used.elapsed() > idle);
-            dead(&key.binding) || (idle && !in_use(leg))
+        let due = |leg: &Leg| {
+            leg.used.lock().map_or(true, |used| dead(&used.1) || (used.0.elapsed() > idle && !in_use(leg)))
         };
-        let keys: Vec<Key> = all.iter().filter(|(key, leg)| due(key, leg)).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<Key> = all.iter().filter(|(_, leg)| due(leg)).map(|(key, _)| key.clone()).collect();
         keys.iter().filter_map(|key| all.remove(key)).filter_map(|leg| leg.session.get().cloned()).collect()
     }
 }

@@ -5,10 +5,10 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use axum::response::Response;
 use futures::StreamExt;
 use sallyport_mcp::{
     Era, Message, Notification, Object, Request, RequestId, RequestMeta, Response as RpcResponse,
+    errors::METHOD_NOT_FOUND,
     methods::rule,
     translate::{
         handshake::meta_from_initialize,
@@ -16,6 +16,7 @@ use sallyport_mcp::{
     },
 };
 use sallyport_model::{EventKind, Principal, event::OutcomeStatus};
+use serde_json::Value;
 
 use crate::{
     authenticate::Authenticated,
@@ -26,8 +27,8 @@ use crate::{
     record::{About, Open},
     refusal::Refusal,
     relay::{legacy_to_legacy, legacy_to_modern::initialize_params},
-    respond::{self, Dress},
-    sessions::Session,
+    respond::Reply,
+    sessions::{Elsewhere, Session},
     slots::{Slot, What},
     upstream::{Delivered, Outgoing, UpstreamError, UpstreamSession, UpstreamStream},
 };
@@ -65,13 +66,13 @@ impl Lasting {
 }
 
 /// Handles a GET.
-pub(crate) async fn get(gate: &Gate, caller: Authenticated) -> Response {
+pub(crate) async fn get(gate: &Gate, caller: Authenticated) -> Reply {
     let served = Arc::clone(&caller.arrived.served);
     let last = header_text(&caller.arrived.headers, "last-event-id").map(str::to_owned);
     let posted = Posted { caller, bytes: 0 };
     match opened(gate, &posted, last).await {
-        Ok(inlet) => respond::respond(inlet, &served, Era::Legacy, Dress::default()).await,
-        Err(refusal) => gate.refuse(&posted.caller, Rejected::unread("GET", 0), refusal).await,
+        Ok(inlet) => Reply::Coming { inlet, served, era: Era::Legacy },
+        Err(refusal) => gate.refuse(&posted.caller, Rejected::unread("GET", 0), refusal).await.into(),
     }
 }
 
@@ -124,14 +125,11 @@ async fn relay_legacy(lasting: Lasting, session: Arc<Session>, mut stream: Upstr
             None => break "the upstream ended it",
             Some(Err(_)) => break "the upstream failed",
             Some(Ok(Delivered::Message { message: Message::Response(response), sse_id, .. })) => {
-                let call = response.id.as_ref().and_then(|id| session.suspended.lock().ok()?.remove(id));
-                // An answer that no call of this session waits for is nobody's.
-                if let Some(call) = call {
-                    call.answer(&outlet, response, sse_id).await;
-                }
+                session.arrived(Elsewhere { response, sse_id, outlet: outlet.clone() }).await;
             }
             Some(Ok(delivered)) => {
-                if outlet.send(legacy_to_legacy::frame(&session, delivered)).await.is_err() {
+                let Some(frame) = legacy_to_legacy::frame(&session, delivered).await else { continue };
+                if outlet.send(frame).await.is_err() {
                     break "the client went away";
                 }
             }
@@ -191,13 +189,20 @@ async fn subscribed(gate: &Gate, session: &Session, uris: &BTreeSet<String>) -> 
         resource_uris: uris.iter().cloned().collect(),
         task_ids: Vec::new(),
     };
-    filter.limit_to(&session.leg.facts().about);
+    filter.limit_to(&capabilities(session.leg.as_ref()));
     let mut params = filter.to_params();
     if let Ok(meta) = meta_from_initialize(&initialize_params(session), None) {
         meta.insert(&mut params);
     }
     let request = Request::new(gate.fresh_id(), "subscriptions/listen", Some(params));
     session.leg.request(Outgoing::new(request)).await
+}
+
+fn capabilities(leg: &dyn UpstreamSession) -> Object {
+    match leg.facts().about.get("capabilities") {
+        Some(Value::Object(capabilities)) => capabilities.clone(),
+        _ => Object::new(),
+    }
 }
 
 /// Handles `subscriptions/listen`.
@@ -213,8 +218,8 @@ pub(crate) async fn subscribe(
     let mut filter = Filter::read(request.params.as_ref()).map_err(about_error)?;
     restrict(gate, caller, &mut filter);
     let slot = gate.slots().take(What::Streams, caller.binding(), gate.config().limits.streams)?;
-    let leg = gate.leg(served, &caller.binding(), &meta).await?;
-    filter.limit_to(&leg.facts().about);
+    let leg = gate.leg(served, caller.principal(), &meta).await?;
+    filter.limit_to(&capabilities(leg.as_ref()));
     let entry = about(&request, meta.protocol_version.as_str(), None);
     let lasting = start(gate, caller, entry, slot).await?;
     let (outlet, inlet) = pipe();
@@ -300,6 +305,9 @@ async fn relay_changes(
         match delivered {
             None | Some(Err(_)) => why = Some("the upstream ended it"),
             Some(Ok(delivered)) => {
+                if let Some(Message::Request(request)) = delivered.message() {
+                    let _ = leg.respond(unaskable(request)).await;
+                }
                 if let Some(message) = change(&delivered, &filter, &listen)
                     && outlet.message(message).await.is_err()
                 {
@@ -316,6 +324,15 @@ async fn relay_changes(
     let why = why.unwrap_or("the upstream ended it");
     lasting.close(why).await;
     let _ = outlet.send(modern::ok(RpcResponse::result(listen.clone(), listen_result(&listen)))).await;
+}
+
+/// What an upstream is told that asks outside any call: there is nobody to put it to.
+pub(crate) fn unaskable(request: &Request) -> RpcResponse {
+    if request.method == "ping" {
+        return RpcResponse::result(request.id.clone(), Object::new());
+    }
+    let error = sallyport_mcp::RpcError::new(METHOD_NOT_FOUND, "this client can be asked within a call only");
+    error.response(Some(request.id.clone()))
 }
 
 /// A notification that was asked for, under the client's own subscription id.

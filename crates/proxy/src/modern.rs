@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
 use http::StatusCode;
 use sallyport_mcp::{
     Era, Message, Object, Outcome, Request, RequestMeta, Response as RpcResponse, headers,
@@ -10,7 +9,6 @@ use sallyport_mcp::{
     translate::{handshake, input::Retry},
 };
 use sallyport_model::event::OutcomeStatus;
-use serde_json::Value;
 
 use crate::{
     conduct,
@@ -24,7 +22,7 @@ use crate::{
         self,
         modern_to_modern::Continued,
     },
-    respond::{self, Dress},
+    respond::Reply,
     slots::What,
     state::{Continues, Owner},
     upstream::UpstreamSession,
@@ -34,15 +32,15 @@ use crate::{
 const DISCOVER_TTL_MS: u64 = 60_000;
 
 /// Handles a request.
-pub(crate) async fn request(gate: &Gate, posted: Posted, request: Request, meta: RequestMeta) -> Response {
+pub(crate) async fn request(gate: &Gate, posted: Posted, request: Request, meta: RequestMeta) -> Reply {
     let id = request.id.clone();
     let entry = about(&request, meta.protocol_version.as_str(), None);
     let served = Arc::clone(&posted.caller.arrived.served);
     match started(gate, &posted, request, meta).await {
-        Ok(inlet) => respond::respond(inlet, &served, Era::Modern, Dress::default()).await,
+        Ok(inlet) => Reply::Coming { inlet, served, era: Era::Modern },
         Err(refusal) => {
             let rejected = Rejected { about: entry, bytes: posted.bytes, id: Some(id), era: Era::Modern };
-            gate.refuse(&posted.caller, rejected, refusal).await
+            gate.refuse(&posted.caller, rejected, refusal).await.into()
         }
     }
 }
@@ -60,17 +58,19 @@ async fn started(gate: &Gate, posted: &Posted, request: Request, meta: RequestMe
         return listen::subscribe(gate, posted, request, meta).await;
     }
     let retry = retry_of(gate, posted, &request)?;
-    let slot = gate.slots().take(What::Calls, caller.binding(), gate.config().limits.calls)?;
     let (outlet, inlet) = pipe();
     if let Retried::Parked(handle, retry) = retry {
         let gone = Refusal::State("the call that it continues has ended");
         let mut parked = gate.parked().take(&handle).ok_or(gone)?;
-        // The same call goes on; its answer goes to the new request.
+        // The same call goes on, in the place that it holds; its answer goes to the new request, and
+        // what matters from now on is the token that this one brought.
         parked.pending.id = request.id.clone();
+        parked.pending.principal = Arc::clone(caller.principal());
         tokio::spawn(relay::modern_to_legacy::resume(parked, retry, outlet));
         return Ok(inlet);
     }
-    let leg = gate.leg(served, &caller.binding(), &meta).await?;
+    let slot = gate.slots().take(What::Calls, caller.binding(), gate.config().limits.calls)?;
+    let leg = gate.leg(served, caller.principal(), &meta).await?;
     let pending = conduct::open(gate, posted, Era::Modern, meta.protocol_version.as_str(), &permitted, slot).await?;
     if request.method == "server/discover" {
         tokio::spawn(discover(pending, leg, outlet));
@@ -81,8 +81,7 @@ async fn started(gate: &Gate, posted: &Posted, request: Request, meta: RequestMe
             Retried::Upstream(continued) => Some(continued),
             Retried::Not | Retried::Parked(..) => None,
         };
-        let id = gate.fresh_id();
-        tokio::spawn(relay::modern_to_modern::run(pending, leg, permitted, continued, id, outlet));
+        tokio::spawn(relay::modern_to_modern::run(pending, leg, permitted, meta, continued, outlet));
     } else {
         tokio::spawn(relay::modern_to_legacy::run(pending, leg, permitted, meta, outlet));
     }
@@ -123,7 +122,11 @@ async fn discover(pending: Pending, leg: Arc<dyn UpstreamSession>, outlet: Outle
     let facts = leg.facts();
     let result = match facts.era {
         Era::Legacy => handshake::discover_result(facts.about.clone(), &VERSIONS, DISCOVER_TTL_MS, false),
-        Era::Modern => Ok(ours(facts.about.clone())),
+        Era::Modern => {
+            let mut result = facts.about.clone();
+            handshake::relay_discover(&mut result, &VERSIONS);
+            Ok(result)
+        }
     };
     match result {
         Ok(result) => {
@@ -132,13 +135,6 @@ async fn discover(pending: Pending, leg: Arc<dyn UpstreamSession>, outlet: Outle
         }
         Err(error) => pending.fail(&outlet, bad_result(error), OutcomeStatus::UpstreamFailed).await,
     }
-}
-
-/// A modern upstream's own answer, with the versions that are spoken here.
-fn ours(mut result: Object) -> Object {
-    let versions = VERSIONS.iter().map(|version| Value::from(version.as_str())).collect();
-    result.insert("supportedVersions".to_owned(), Value::Array(versions));
-    result
 }
 
 /// The frame of a message without an event id.

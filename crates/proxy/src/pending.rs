@@ -3,7 +3,7 @@
 //! Filter what is a list, bind what is a task, record durably, look once more at the revocations, and
 //! only then release.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use sallyport_mcp::{Era, Message, Outcome, RequestId, Response, methods::ListKind, translate::results};
@@ -20,6 +20,9 @@ use crate::{
     slots::Slot,
 };
 
+/// How often a call in progress looks whether its principal still stands.
+const WATCH: Duration = Duration::from_millis(250);
+
 /// A call that waits for its answer.
 pub(crate) struct Pending {
     pub(crate) gate: Gate,
@@ -30,7 +33,7 @@ pub(crate) struct Pending {
     pub(crate) id: RequestId,
     pub(crate) list: Option<ListKind>,
     pub(crate) open: Open,
-    pub(crate) slot: Slot,
+    pub(crate) _slot: Slot,
 }
 
 impl Pending {
@@ -71,13 +74,37 @@ impl Pending {
     }
 
     /// Refuses to release anything more to a principal who was revoked meanwhile.
-    async fn withhold(self, outlet: &Outlet, dead: Dead) {
+    pub(crate) async fn withhold(self, outlet: &Outlet, dead: Dead) {
         self.fail(outlet, Refusal::Dead(dead), OutcomeStatus::Refused).await;
     }
 
     /// Whether the principal may still be sent something.
     pub(crate) fn alive(&self) -> Result<(), Dead> {
         self.gate.revocations().check(&self.principal)
+    }
+
+    /// Resolves once the principal is revoked, so that a quiet call does not outlive it.
+    pub(crate) async fn revoked(&self) -> Dead {
+        loop {
+            if let Err(Dead::Revoked) = self.alive() {
+                return Dead::Revoked;
+            }
+            tokio::time::sleep(WATCH).await;
+        }
+    }
+
+    /// Sends something ahead of the answer, the call's opening being in the log; whether the client is
+    /// still there. An error ends the call.
+    pub(crate) async fn pass(&mut self, outlet: &Outlet, frame: Frame) -> Result<bool, Refusal> {
+        self.alive().map_err(Refusal::Dead)?;
+        if outlet.is_gone() {
+            return Ok(false);
+        }
+        self.open.begun().await?;
+        if let Frame::Message { message, .. } = &frame {
+            self.open.released(message.to_vec().len());
+        }
+        Ok(outlet.send(frame).await.is_ok())
     }
 
     async fn screen(&self, response: &mut Response) -> Result<(), Refusal> {

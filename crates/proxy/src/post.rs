@@ -5,7 +5,8 @@ use futures::StreamExt;
 use http::StatusCode;
 use sallyport_mcp::{
     Era, Incoming, Message, Request, Spoken,
-    era::ProtocolVersion,
+    era::{PROTOCOL_VERSION_HEADER, ProtocolVersion, check_batch},
+    headers::single,
     methods::{Target, rule},
 };
 use serde_json::Value;
@@ -18,7 +19,7 @@ use crate::{
     read::{parse, read},
     record::{About, arguments},
     refusal::Refusal,
-    respond,
+    respond::{self, Reply},
     sanitise::sanitise_text,
 };
 
@@ -29,16 +30,16 @@ const SESSION: &str = "mcp-session-id";
 pub(crate) const VERSIONS: [ProtocolVersion; 5] = ProtocolVersion::ALL;
 
 /// Handles a POST.
-pub(crate) async fn post(gate: &Gate, caller: Authenticated, body: axum::body::Body) -> Response {
+pub(crate) async fn post(gate: &Gate, caller: Authenticated, body: axum::body::Body) -> Reply {
     let limits = gate.config().limits;
     let bytes = match read(&limits, &caller.arrived.headers, body).await {
         Ok(bytes) => bytes,
-        Err(refusal) => return gate.refuse(&caller, Rejected::unread("unread", 0), refusal).await,
+        Err(refusal) => return gate.refuse(&caller, Rejected::unread("unread", 0), refusal).await.into(),
     };
     match parse(&limits, &caller.arrived.headers, &bytes) {
         Ok(Incoming::One(message)) => one(gate, caller, message, bytes.len()).await,
-        Ok(Incoming::Batch(messages)) => batch(gate, caller, messages, bytes.len()).await,
-        Err(refusal) => gate.refuse(&caller, Rejected::unread("malformed", bytes.len()), refusal).await,
+        Ok(Incoming::Batch(messages)) => batch(gate, caller, messages, bytes.len()).await.into(),
+        Err(refusal) => gate.refuse(&caller, Rejected::unread("malformed", bytes.len()), refusal).await.into(),
     }
 }
 
@@ -48,41 +49,44 @@ pub(crate) struct Posted {
     pub(crate) bytes: usize,
 }
 
-async fn one(gate: &Gate, caller: Authenticated, message: Message, bytes: usize) -> Response {
+async fn one(gate: &Gate, caller: Authenticated, message: Message, bytes: usize) -> Reply {
     let spoken = match Spoken::decide(&message, &caller.arrived.headers, &VERSIONS) {
         Ok(spoken) => spoken,
         Err(error) => {
             let refusal = Refusal::Malformed(error.refuse(message.id().cloned()));
-            let era = if refusal_is_modern(&refusal) { Era::Modern } else { Era::Legacy };
-            return gate.refuse(&caller, rejected(&message, bytes, era), refusal).await;
+            let era = era_of(&message, &caller.arrived.headers, &refusal);
+            return gate.refuse(&caller, rejected(&message, bytes, era), refusal).await.into();
         }
     };
     let posted = Posted { caller, bytes };
     match (spoken, message) {
         (Spoken::Modern(meta), Message::Request(request)) => modern::request(gate, posted, request, *meta).await,
         (Spoken::Initialize { requested }, Message::Request(request)) => {
-            legacy::initialize(gate, posted, request, &requested).await
+            legacy::initialize(gate, posted, request, &requested).await.into()
         }
         (Spoken::Legacy { .. }, message) => in_session(gate, posted, message).await,
         // Nothing of this era is sent one way over HTTP; it is accepted and has no effect.
-        _ => respond::empty(StatusCode::ACCEPTED),
+        _ => respond::empty(StatusCode::ACCEPTED).into(),
     }
 }
 
-async fn in_session(gate: &Gate, posted: Posted, message: Message) -> Response {
+async fn in_session(gate: &Gate, posted: Posted, message: Message) -> Reply {
     let session = match session_of(gate, &posted.caller) {
         Ok(session) => session,
-        Err(refusal) => return gate.refuse(&posted.caller, rejected(&message, posted.bytes, Era::Legacy), refusal).await,
+        Err(refusal) => {
+            let rejected = rejected(&message, posted.bytes, Era::Legacy);
+            return gate.refuse(&posted.caller, rejected, refusal).await.into();
+        }
     };
     match message {
         Message::Request(request) => {
             let (outlet, inlet) = pipe();
             let served = posted.caller.arrived.served.clone();
             legacy::request(gate, &posted, session, request, outlet).await;
-            respond::respond(inlet, &served, Era::Legacy, respond::Dress::default()).await
+            Reply::Coming { inlet, served, era: Era::Legacy }
         }
-        Message::Notification(notification) => legacy::notification(gate, posted, &session, notification).await,
-        Message::Response(response) => legacy::answer(gate, posted, &session, response).await,
+        Message::Notification(notification) => legacy::notification(gate, posted, &session, notification).await.into(),
+        Message::Response(response) => legacy::answer(gate, posted, &session, response).await.into(),
     }
 }
 
@@ -91,11 +95,26 @@ pub(crate) fn session_of(
     gate: &Gate,
     caller: &Authenticated,
 ) -> Result<std::sync::Arc<crate::sessions::Session>, Refusal> {
+    check_version(caller)?;
     let Some(id) = header_text(&caller.arrived.headers, SESSION) else {
         let what = "send `initialize` first, then its MCP-Session-Id with every request".to_owned();
         return Err(Refusal::Http { status: StatusCode::BAD_REQUEST, what });
     };
-    gate.sessions().find(id, &caller.binding(), caller.arrived.served.name()).ok_or(Refusal::NoSession)
+    gate.sessions().find(id, caller.principal(), caller.arrived.served.name()).ok_or(Refusal::NoSession)
+}
+
+/// A version that is not spoken here is refused, whatever the session agreed on (2025-11-25
+/// basic/transports, Protocol Version Header).
+fn check_version(caller: &Authenticated) -> Result<(), Refusal> {
+    let about = |error: sallyport_mcp::Error| Refusal::Malformed(error.refuse(None));
+    let sent = single(&caller.arrived.headers, PROTOCOL_VERSION_HEADER).map_err(about)?;
+    match sent.filter(|text| ProtocolVersion::parse(text).is_none()) {
+        None => Ok(()),
+        Some(text) => {
+            let (requested, supported) = (text.to_owned(), VERSIONS.to_vec());
+            Err(about(sallyport_mcp::Error::UnsupportedVersion { requested, supported }))
+        }
+    }
 }
 
 /// A batch (2025-03-26): every message is authorized by itself, and the answers come back together.
@@ -109,6 +128,9 @@ async fn batch(gate: &Gate, caller: Authenticated, messages: Vec<Message>, bytes
         let refusal = Refusal::Malformed(sallyport_mcp::Error::BatchRefused.refuse(None));
         return gate.refuse(&caller, unread(), refusal).await;
     }
+    if let Err(refusal) = check_batch(&messages) {
+        return gate.refuse(&caller, unread(), Refusal::Malformed(refusal)).await;
+    }
     let posted = Posted { caller, bytes };
     let mut inlets = Vec::new();
     for message in messages {
@@ -118,7 +140,11 @@ async fn batch(gate: &Gate, caller: Authenticated, messages: Vec<Message>, bytes
                 inlets.push((request.id.clone(), inlet));
                 legacy::request(gate, &posted, session.clone(), request, outlet).await;
             }
-            Message::Notification(notification) => legacy::notified(gate, &session, notification).await,
+            Message::Notification(notification) => {
+                if let Err(refusal) = legacy::notified(gate, &posted, &session, notification).await {
+                    return gate.refuse(&posted.caller, unread(), refusal).await;
+                }
+            }
             Message::Response(response) => {
                 if let Err(refusal) = legacy::answered(&session, response).await {
                     return gate.refuse(&posted.caller, unread(), refusal).await;
@@ -188,8 +214,12 @@ pub(crate) fn rejected(message: &Message, bytes: usize, era: Era) -> Rejected {
     Rejected { about, bytes, id, era }
 }
 
-fn refusal_is_modern(refusal: &Refusal) -> bool {
-    refusal.rpc().is_modern()
+/// The era in whose terms a message is refused that could not be placed in one: modern if anything about
+/// it is.
+fn era_of(message: &Message, headers: &http::HeaderMap, refusal: &Refusal) -> Era {
+    let by_header = header_text(headers, PROTOCOL_VERSION_HEADER).and_then(ProtocolVersion::parse).map(ProtocolVersion::era);
+    let by_body = matches!(message, Message::Request(request) if sallyport_mcp::meta::is_modern(request.params.as_ref()));
+    if by_body || by_header == Some(Era::Modern) || refusal.rpc().is_modern() { Era::Modern } else { Era::Legacy }
 }
 
 /// Whether a method is worth an entry of its own: everything but `ping`.

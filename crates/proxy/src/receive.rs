@@ -48,6 +48,10 @@ pub(crate) fn receive(gate: &Gate, name: &str, request: Request<Body>) -> Result
     let source = source_of(&request);
     let (parts, body) = request.into_parts();
     check_site(gate, &parts.headers, &parts.uri)?;
+    // The path as it was sent: no encoding of a name is another name for it.
+    if parts.uri.path().strip_prefix("/mcp/") != Some(name) {
+        return Err(Refusal::NoSuchUpstream);
+    }
     let name = UpstreamName::new(name).map_err(|_| Refusal::NoSuchUpstream)?;
     let served = gate.served(&name).ok_or(Refusal::NoSuchUpstream)?;
     let verb = match parts.method {
@@ -72,9 +76,11 @@ fn check_site(gate: &Gate, headers: &HeaderMap, uri: &http::Uri) -> Result<(), R
         }
     }
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
-    let ours = host.is_some_and(|host| host.eq_ignore_ascii_case(config.authority()));
-    if !ours || hosts.next().is_some() {
+    // A request target in absolute form, or of HTTP/2, names a host as well; both must be ours.
+    let named = uri.authority().map(|authority| authority.as_str());
+    let host = hosts.next().map_or(named, |host| host.to_str().ok());
+    let ours = |host: &str| host.eq_ignore_ascii_case(config.authority());
+    if !host.is_some_and(ours) || !named.is_none_or(ours) || hosts.next().is_some() {
         return Err(Refusal::ForeignSite("Host"));
     }
     Ok(())

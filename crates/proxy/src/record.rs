@@ -2,8 +2,9 @@
 //! bytes are released.
 //!
 //! Closing is an explicit step that awaits durability and can fail; nothing is ever recorded by a
-//! `Drop`. A call that acts is opened durably before it is forwarded. A call that only reads has one
-//! entry, at its close: until then it has told nobody anything.
+//! `Drop`. A call that acts is opened durably before it is forwarded. A call that only reads is opened
+//! before it releases anything ahead of its answer; else it has one entry, at its close: until then it
+//! has told nobody anything.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -18,13 +19,13 @@ use crate::{refusal::Refusal, sanitise};
 
 /// What recording needs.
 #[derive(Clone)]
-pub struct Records {
+pub(crate) struct Records {
     /// The log.
-    pub recorder: Arc<dyn Recorder>,
+    pub(crate) recorder: Arc<dyn Recorder>,
     /// Time.
-    pub clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Event ids.
-    pub rng: Arc<dyn Rng>,
+    pub(crate) rng: Arc<dyn Rng>,
 }
 
 /// What is known of a request when it is recorded.
@@ -57,6 +58,8 @@ pub(crate) struct Open {
     closes_as: EventKind,
     arrived: Instant,
     released: u64,
+    /// Whether the opening is in the log.
+    opened: bool,
 }
 
 impl Records {
@@ -87,9 +90,9 @@ impl Records {
     /// Opens a call. Returns once its entry is durable if the call `acts`.
     pub(crate) async fn open_call(&self, subject: &Subject, about: About, acts: bool) -> Result<Open, RecordError> {
         self.recorder.ready()?;
-        let open = self.begin(subject, about, EventKind::CallOpened, EventKind::CallClosed);
+        let mut open = self.begin(subject, about, EventKind::CallOpened, EventKind::CallClosed);
         if acts {
-            self.recorder.record(open.event.clone()).await?;
+            open.begun().await?;
         }
         Ok(open)
     }
@@ -102,8 +105,8 @@ impl Records {
         opens: EventKind,
         closes: EventKind,
     ) -> Result<Open, RecordError> {
-        let open = self.begin(subject, about, opens, closes);
-        self.recorder.record(open.event.clone()).await?;
+        let mut open = self.begin(subject, about, opens, closes);
+        open.begun().await?;
         Ok(open)
     }
 
@@ -111,7 +114,7 @@ impl Records {
         let mut event = self.event(opens, subject);
         event.call = Some(self.facts(subject, about));
         event.decision = Some(DecisionFacts { allowed: true, code: "granted".to_owned(), needed: None });
-        Open { records: self.clone(), event, closes_as: closes, arrived: subject.arrived, released: 0 }
+        Open { records: self.clone(), event, closes_as: closes, arrived: subject.arrived, released: 0, opened: false }
     }
 
     /// Records the refusal of an authenticated request; durable on return.
@@ -135,7 +138,7 @@ impl Records {
 }
 
 impl Open {
-    /// The gate's own id of the call.
+    /// The method.
     pub(crate) fn method(&self) -> &str {
         self.event.call.as_ref().map_or("", |call| call.method.as_str())
     }
@@ -145,14 +148,19 @@ impl Open {
         self.released = self.released.saturating_add(bytes as u64);
     }
 
-    /// Adds a fact to the closing entry.
-    pub(crate) fn note(&mut self, name: &str, value: Value) {
-        self.event.facts.insert(name.to_owned(), value);
+    /// Makes sure that the opening is in the log; durable on return. Due before anything is released
+    /// ahead of the end.
+    pub(crate) async fn begun(&mut self) -> Result<(), RecordError> {
+        if !self.opened {
+            self.records.recorder.record(self.event.clone()).await?;
+            self.opened = true;
+        }
+        Ok(())
     }
 
     /// Records the end; durable on return. Release the last bytes only after `Ok`.
     pub(crate) async fn close(self, status: OutcomeStatus, code: Option<String>) -> Result<Receipt, RecordError> {
-        let Self { records, mut event, closes_as, arrived, released } = self;
+        let Self { records, mut event, closes_as, arrived, released, opened: _ } = self;
         let now = records.clock.now();
         event.id = EventId::mint(now, records.rng.as_ref());
         event.time = now;

@@ -10,7 +10,7 @@ use crate::{revocation::Dead, upstream::UpstreamError};
 
 /// Why a request goes no further. Nothing of it was forwarded, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// No upstream of that name.
     #[error("there is no MCP server at this path")]
     NoSuchUpstream,
@@ -91,7 +91,7 @@ fn deny_text(reason: &Reason) -> String {
 
 impl Refusal {
     /// The HTTP status towards a client of `era`.
-    pub fn status(&self, era: Era) -> StatusCode {
+    pub(crate) fn status(&self, era: Era) -> StatusCode {
         match self {
             Self::NoSuchUpstream | Self::NoSession => StatusCode::NOT_FOUND,
             Self::ForeignSite(_) => StatusCode::FORBIDDEN,
@@ -109,7 +109,7 @@ impl Refusal {
     }
 
     /// The stable code for the audit log.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NoSuchUpstream => "no_such_upstream",
             Self::ForeignSite(_) => "foreign_site",
@@ -133,7 +133,7 @@ impl Refusal {
     }
 
     /// The JSON-RPC error in the body.
-    pub fn rpc(&self) -> RpcError {
+    pub(crate) fn rpc(&self) -> RpcError {
         let (code, data) = match self {
             Self::Malformed(refusal) => return refusal.error.rpc(),
             Self::Denied(Reason::NotInCatalogue { .. }) | Self::State(_) => (errors::INVALID_PARAMS, None),
@@ -150,25 +150,11 @@ impl Refusal {
     }
 
     /// The id to answer to, where the refusal knows it.
-    pub fn id(&self) -> Option<RequestId> {
+    pub(crate) fn id(&self) -> Option<RequestId> {
         match self {
             Self::Malformed(refusal) => refusal.id.clone(),
             _ => None,
         }
-    }
-
-    /// Whether the refused client had proved who it is.
-    pub fn is_stranger(&self) -> bool {
-        matches!(
-            self,
-            Self::NoSuchUpstream
-                | Self::ForeignSite(_)
-                | Self::Verb
-                | Self::NoToken
-                | Self::TokenPlace
-                | Self::BadToken(_)
-                | Self::Dead(_)
-        )
     }
 }
 

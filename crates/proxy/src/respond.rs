@@ -2,7 +2,7 @@
 //!
 //! The one place of this crate that writes responses.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -17,29 +17,48 @@ use crate::{
     served::Served,
 };
 
-const SESSION: &str = "mcp-session-id";
 const QUIET: Duration = Duration::from_secs(15);
 
-/// How an answer is dressed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Dress {
-    /// `MCP-Session-Id` of a new legacy session.
-    pub(crate) session: Option<String>,
+/// What a verb's handler comes to.
+pub(crate) enum Reply {
+    /// All of it.
+    Ready(Response),
+    /// Frames that are still to come.
+    Coming {
+        /// Where they come from; the client is gone when this is dropped.
+        inlet: Inlet,
+        /// The upstream.
+        served: Arc<Served>,
+        /// The client's era.
+        era: Era,
+    },
+}
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Self {
+        Self::Ready(response)
+    }
+}
+
+impl Reply {
+    /// The response. Waits for the first frame, in the task that is dropped when the client goes away.
+    pub(crate) async fn response(self) -> Response {
+        match self {
+            Self::Ready(response) => response,
+            Self::Coming { inlet, served, era } => respond(inlet, &served, era).await,
+        }
+    }
 }
 
 /// Answers with what comes down the pipe: JSON when the answer is the first frame, else a stream.
-pub(crate) async fn respond(mut inlet: Inlet, served: &Served, era: Era, dress: Dress) -> Response {
-    let mut response = match inlet.recv().await {
+async fn respond(mut inlet: Inlet, served: &Served, era: Era) -> Response {
+    match inlet.recv().await {
         Some(Frame::Answer { response, status, id: None }) => json(status, &Message::Response(response)),
         Some(Frame::Refused { refusal, id }) => refused(&refusal, id, Some(served), era),
         Some(first) => events(first, inlet),
         // The call ended without an answer: it was cancelled, and nobody waits for one.
         None => empty(StatusCode::ACCEPTED),
-    };
-    if let Some(session) = dress.session.and_then(|id| HeaderValue::from_str(&id).ok()) {
-        response.headers_mut().insert(SESSION, session);
     }
-    response
 }
 
 fn events(first: Frame, rest: Inlet) -> Response {

@@ -11,6 +11,10 @@ const MAX_STRING: usize = 256;
 const MAX_ITEMS: usize = 64;
 /// Deepest level kept.
 const MAX_DEPTH: usize = 8;
+/// Bytes kept of everything, about; far below what a log entry holds.
+const MAX_BYTES: usize = 16 * 1024;
+/// Digits kept of a number, which may be written at any length.
+const MAX_NUMBER: usize = 40;
 /// What stands for a value that was left out because of its name or form.
 pub const REDACTED: &str = "[redacted]";
 
@@ -28,7 +32,7 @@ const SECRET_PREFIXES: [&str; 22] = [
 
 /// A copy of `value` fit for the log.
 pub fn sanitise(value: &Value) -> Value {
-    clean(value, 0)
+    clean(value, 0, &mut { MAX_BYTES })
 }
 
 /// A copy of `text` fit for the log: cut, and redacted if it holds what looks like a credential.
@@ -43,30 +47,67 @@ pub fn sanitise_text(text: &str) -> String {
     format!("{kept}… [{} bytes]", text.len())
 }
 
-fn clean(value: &Value, depth: usize) -> Value {
+fn clean(value: &Value, depth: usize, left: &mut usize) -> Value {
+    if *left == 0 {
+        return left_out();
+    }
     match value {
-        Value::String(text) => Value::String(sanitise_text(text)),
+        Value::String(text) => {
+            let kept = sanitise_text(text);
+            spend(left, kept.len());
+            Value::String(kept)
+        }
         Value::Object(_) | Value::Array(_) if depth >= MAX_DEPTH => Value::String("[deeper levels left out]".to_owned()),
-        Value::Object(members) => Value::Object(clean_object(members, depth)),
+        Value::Object(members) => Value::Object(clean_object(members, depth, left)),
         Value::Array(items) => {
-            let mut kept: Vec<Value> = items.iter().take(MAX_ITEMS).map(|item| clean(item, depth + 1)).collect();
-            if items.len() > MAX_ITEMS {
-                kept.push(Value::String(format!("[{} more]", items.len() - MAX_ITEMS)));
+            let mut kept = Vec::new();
+            for item in items.iter().take(MAX_ITEMS) {
+                if *left == 0 {
+                    break;
+                }
+                kept.push(clean(item, depth + 1, left));
+            }
+            if items.len() > kept.len() {
+                kept.push(Value::String(format!("[{} more]", items.len() - kept.len())));
             }
             Value::Array(kept)
         }
-        other => other.clone(),
+        Value::Number(number) => {
+            let digits = number.to_string().len();
+            spend(left, digits.min(MAX_NUMBER));
+            if digits > MAX_NUMBER { Value::String(format!("[number of {digits} characters]")) } else { value.clone() }
+        }
+        other => {
+            spend(left, 5);
+            other.clone()
+        }
     }
 }
 
-fn clean_object(members: &Map<String, Value>, depth: usize) -> Map<String, Value> {
+fn spend(left: &mut usize, bytes: usize) {
+    // Two more for what JSON puts around every value.
+    *left = left.saturating_sub(bytes + 2);
+}
+
+fn left_out() -> Value {
+    Value::String("[left out]".to_owned())
+}
+
+fn clean_object(members: &Map<String, Value>, depth: usize, left: &mut usize) -> Map<String, Value> {
     let mut kept = Map::new();
+    let mut shown = 0;
     for (name, value) in members.iter().take(MAX_ITEMS) {
-        let value = if secret_name(name) { Value::String(REDACTED.to_owned()) } else { clean(value, depth + 1) };
-        kept.insert(sanitise_text(name), value);
+        if *left == 0 {
+            break;
+        }
+        let value = if secret_name(name) { Value::String(REDACTED.to_owned()) } else { clean(value, depth + 1, left) };
+        let name = sanitise_text(name);
+        spend(left, name.len());
+        kept.insert(name, value);
+        shown += 1;
     }
-    if members.len() > MAX_ITEMS {
-        kept.insert("…".to_owned(), Value::String(format!("[{} more]", members.len() - MAX_ITEMS)));
+    if members.len() > shown {
+        kept.insert("…".to_owned(), Value::String(format!("[{} more]", members.len() - shown)));
     }
     kept
 }
@@ -137,5 +178,10 @@ mod tests {
         let wide: Vec<u32> = (0..10_000).collect();
         let kept = sanitise(&json!({"deep": deep, "wide": wide, "long": "a".repeat(100_000)})).to_string();
         assert!(kept.len() < 4_000, "{}", kept.len());
+        let row: Vec<String> = (0..64).map(|n| format!("{n}").repeat(200)).collect();
+        let kept = sanitise(&json!(vec![vec![row; 64]; 64])).to_string();
+        assert!(kept.len() < 2 * MAX_BYTES, "{}", kept.len());
+        let number: Value = serde_json::from_str(&"7".repeat(1_000_000)).unwrap();
+        assert!(sanitise(&json!({ "n": number })).to_string().len() < 100);
     }
 }

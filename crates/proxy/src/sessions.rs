@@ -11,14 +11,20 @@ use std::{
 };
 
 use sallyport_mcp::{LogLevel, ProtocolVersion, RequestId, Response};
-use sallyport_model::{Binding, McpSessionId, UpstreamName};
-use tokio::sync::{oneshot, watch};
+use sallyport_model::{Binding, McpSessionId, Principal, UpstreamName};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    frames::Outlet,
     pending::Pending,
     record::Open,
+    slots::Slot,
     upstream::{ClientFacts, UpstreamSession},
 };
+
+/// Questions of one session that may wait for an answer.
+const MOST_ASKED: usize = 1024;
 
 /// One session.
 pub(crate) struct Session {
@@ -30,18 +36,71 @@ pub(crate) struct Session {
     pub(crate) leg: Arc<dyn UpstreamSession>,
     /// Requests that were sent to the client and wait for its answer.
     pub(crate) asked: Mutex<HashMap<RequestId, Asked>>,
-    /// Calls whose stream was closed before their answer; it comes on a resumed stream.
-    pub(crate) suspended: Mutex<HashMap<RequestId, Pending>>,
     /// What `logging/setLevel` said, for a modern upstream.
     pub(crate) log_level: Mutex<Option<LogLevel>>,
     /// What `resources/subscribe` said, for a modern upstream.
     pub(crate) subscriptions: watch::Sender<BTreeSet<String>>,
     /// Ends every stream of the session.
-    pub(crate) ended: tokio_util::sync::CancellationToken,
-    /// Calls in progress, so that a cancellation finds them.
-    pub(crate) in_progress: Mutex<HashMap<RequestId, tokio_util::sync::CancellationToken>>,
+    pub(crate) ended: CancellationToken,
+    /// Calls that have no answer yet.
+    calls: Mutex<HashMap<RequestId, Call>>,
+    /// Who used it last; the binding never changes, the token does.
+    principal: Mutex<Arc<Principal>>,
     opening: Mutex<Option<Open>>,
     used: Mutex<Instant>,
+    _slot: Slot,
+}
+
+/// A call without an answer.
+enum Call {
+    /// A task runs it.
+    Running {
+        cancelled: CancellationToken,
+        elsewhere: mpsc::UnboundedSender<Elsewhere>,
+    },
+    /// Its stream was closed before its answer, which comes on a resumed one.
+    Suspended(Box<Pending>),
+}
+
+/// An answer that came on another stream than the call's own.
+pub(crate) struct Elsewhere {
+    pub(crate) response: Response,
+    pub(crate) sse_id: Option<String>,
+    pub(crate) outlet: Outlet,
+}
+
+/// The session's entry of a call that is being run; gone with it.
+pub(crate) struct Running {
+    session: Arc<Session>,
+    id: RequestId,
+    pub(crate) cancelled: CancellationToken,
+    pub(crate) elsewhere: mpsc::UnboundedReceiver<Elsewhere>,
+}
+
+impl Running {
+    /// Leaves the call open for a resumed stream. Gives it back when its answer has come already.
+    pub(crate) fn suspend(mut self, pending: Pending) -> Option<(Pending, Elsewhere)> {
+        let session = Arc::clone(&self.session);
+        let Ok(mut calls) = session.calls.lock() else { return None };
+        // Answers are handed over under the same lock: none can slip in between.
+        match self.elsewhere.try_recv() {
+            Ok(answer) => Some((pending, answer)),
+            Err(_) => {
+                calls.insert(self.id.clone(), Call::Suspended(Box::new(pending)));
+                drop(calls);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Ok(mut calls) = self.session.calls.lock() else { return };
+        if matches!(calls.get(&self.id), Some(Call::Running { .. })) {
+            calls.remove(&self.id);
+        }
+    }
 }
 
 /// Who gets the client's answer.
@@ -55,16 +114,20 @@ pub(crate) enum Asked {
 /// What a session starts with.
 pub(crate) struct NewSession {
     pub(crate) id: McpSessionId,
-    pub(crate) binding: Binding,
+    pub(crate) principal: Arc<Principal>,
     pub(crate) upstream: UpstreamName,
     pub(crate) version: ProtocolVersion,
     pub(crate) client: ClientFacts,
     pub(crate) leg: Arc<dyn UpstreamSession>,
     pub(crate) opening: Open,
+    pub(crate) slot: Slot,
 }
 
 impl Session {
-    fn touch(&self) {
+    fn touch(&self, caller: &Arc<Principal>) {
+        if let Ok(mut principal) = self.principal.lock() {
+            *principal = Arc::clone(caller);
+        }
         if let Ok(mut used) = self.used.lock() {
             *used = Instant::now();
         }
@@ -79,16 +142,86 @@ impl Session {
         self.asked.lock().ok()?.remove(id)
     }
 
-    /// Remembers a question to the client.
-    pub(crate) fn ask(&self, id: RequestId, asked: Asked) {
-        if let Ok(mut all) = self.asked.lock() {
+    /// Remembers a question to the client; whether there was room for it.
+    pub(crate) fn ask(&self, id: RequestId, asked: Asked) -> bool {
+        let Ok(mut all) = self.asked.lock() else { return false };
+        let room = all.len() < MOST_ASKED || all.contains_key(&id);
+        if room {
             all.insert(id, asked);
         }
+        room
+    }
+
+    /// Enters a call. `None` while another one has its id: two could not be told apart.
+    pub(crate) fn begin(self: &Arc<Self>, id: &RequestId) -> Option<Running> {
+        let mut calls = self.calls.lock().ok()?;
+        if calls.contains_key(id) {
+            return None;
+        }
+        let cancelled = self.ended.child_token();
+        let (sender, elsewhere) = mpsc::unbounded_channel();
+        calls.insert(id.clone(), Call::Running { cancelled: cancelled.clone(), elsewhere: sender });
+        Some(Running { session: Arc::clone(self), id: id.clone(), cancelled, elsewhere })
+    }
+
+    /// Brings an answer from a stream of the session's own to its call. An answer that no call waits for
+    /// is nobody's.
+    pub(crate) async fn arrived(&self, answer: Elsewhere) {
+        let suspended = {
+            let Ok(mut calls) = self.calls.lock() else { return };
+            let Some(id) = &answer.response.id else { return };
+            match calls.remove(id) {
+                None => return,
+                Some(Call::Suspended(call)) => call,
+                Some(running @ Call::Running { .. }) => {
+                    let id = id.clone();
+                    if let Call::Running { elsewhere, .. } = &running {
+                        // Its task is about to end if this fails, and then nobody waits.
+                        let _ = elsewhere.send(answer);
+                    }
+                    calls.insert(id, running);
+                    return;
+                }
+            }
+        };
+        suspended.answer(&answer.outlet, answer.response, answer.sse_id).await;
+    }
+
+    /// Ends a call because its client says so; whether there was one.
+    pub(crate) async fn cancel(&self, id: &RequestId) -> bool {
+        let suspended = {
+            let Ok(mut calls) = self.calls.lock() else { return false };
+            match calls.remove(id) {
+                None => return false,
+                Some(Call::Suspended(call)) => call,
+                Some(running) => {
+                    if let Call::Running { cancelled, .. } = &running {
+                        cancelled.cancel();
+                    }
+                    calls.insert(id.clone(), running);
+                    return true;
+                }
+            }
+        };
+        suspended.cancelled("by the client").await;
+        true
+    }
+
+    /// Whom the last request of the session was from.
+    pub(crate) fn principal(&self) -> Option<Arc<Principal>> {
+        self.principal.lock().ok().map(|principal| Arc::clone(&principal))
     }
 
     /// Takes what is open in the log, to be closed: suspended calls, and the session itself.
     pub(crate) fn take_open(&self) -> (Vec<Pending>, Option<Open>) {
-        let calls = self.suspended.lock().map(|mut calls| calls.drain().map(|(_, call)| call).collect()).unwrap_or_default();
+        let suspended = |calls: &mut HashMap<RequestId, Call>| {
+            let (waiting, running) = std::mem::take(calls).into_iter().partition(|(_, c)| matches!(c, Call::Suspended(_)));
+            *calls = running;
+            let waiting: HashMap<RequestId, Call> = waiting;
+            let pending = |call| if let Call::Suspended(call) = call { Some(*call) } else { None };
+            waiting.into_values().filter_map(pending).collect()
+        };
+        let calls = self.calls.lock().map(|mut calls| suspended(&mut calls)).unwrap_or_default();
         (calls, self.opening.lock().ok().and_then(|mut opening| opening.take()))
     }
 }
@@ -98,28 +231,24 @@ impl Session {
 pub(crate) struct Sessions(RwLock<HashMap<McpSessionId, Arc<Session>>>);
 
 impl Sessions {
-    /// How many a principal has, at all upstreams.
-    pub(crate) fn count(&self, binding: &Binding) -> usize {
-        self.0.read().map_or(usize::MAX, |all| all.values().filter(|session| session.binding == *binding).count())
-    }
-
     /// Adds one.
     pub(crate) fn add(&self, new: NewSession) -> Arc<Session> {
         let session = Arc::new(Session {
             id: new.id.clone(),
-            binding: new.binding,
+            binding: new.principal.binding(),
             upstream: new.upstream,
             version: new.version,
             client: new.client,
             leg: new.leg,
             asked: Mutex::default(),
-            suspended: Mutex::default(),
             log_level: Mutex::default(),
             subscriptions: watch::Sender::new(BTreeSet::new()),
-            ended: tokio_util::sync::CancellationToken::new(),
-            in_progress: Mutex::default(),
+            ended: CancellationToken::new(),
+            calls: Mutex::default(),
+            principal: Mutex::new(new.principal),
             opening: Mutex::new(Some(new.opening)),
             used: Mutex::new(Instant::now()),
+            _slot: new.slot,
         });
         if let Ok(mut all) = self.0.write() {
             all.insert(new.id, Arc::clone(&session));
@@ -128,12 +257,12 @@ impl Sessions {
     }
 
     /// The session of that id, if it is this principal's at this upstream.
-    pub(crate) fn find(&self, id: &str, binding: &Binding, upstream: &UpstreamName) -> Option<Arc<Session>> {
+    pub(crate) fn find(&self, id: &str, caller: &Arc<Principal>, upstream: &UpstreamName) -> Option<Arc<Session>> {
         let id = McpSessionId::new(id).ok()?;
         let session = self.0.read().ok()?.get(&id).cloned()?;
-        let theirs = session.binding == *binding && session.upstream == *upstream && !session.ended.is_cancelled();
+        let theirs = session.binding == caller.binding() && session.upstream == *upstream && !session.ended.is_cancelled();
         theirs.then(|| {
-            session.touch();
+            session.touch(caller);
             session
         })
     }

@@ -16,6 +16,8 @@ pub(crate) enum What {
     Calls,
     /// Long-lived streams.
     Streams,
+    /// Legacy MCP sessions.
+    Sessions,
 }
 
 impl What {
@@ -24,6 +26,7 @@ impl What {
         match self {
             Self::Calls => "limits.calls",
             Self::Streams => "limits.streams",
+            Self::Sessions => "limits.sessions",
         }
     }
 }

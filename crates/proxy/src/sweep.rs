@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sallyport_model::Binding;
+use sallyport_model::Principal;
 
-use crate::{gate::Gate, legacy};
+use crate::{gate::Gate, legacy, revocation::Dead};
 
 /// How often.
 const EVERY: Duration = Duration::from_millis(500);
@@ -20,14 +20,14 @@ impl Gate {
 
     async fn sweep(&self) {
         let idle = self.config().limits.session_idle;
-        for id in self.sessions().stale(idle, |session| self.is_dead(&session.binding)) {
+        for id in self.sessions().stale(idle, |session| session.principal().is_none_or(|who| self.is_dead(&who))) {
             legacy::end(self, &id, "idle, gone or revoked").await;
         }
         for parked in self.parked().expired(false, |parked| parked.pending.alive().is_err()) {
             parked.course.leg.cancel(&parked.course.id, Some("nobody answered")).await;
             parked.pending.cancelled("nobody answered").await;
         }
-        for leg in self.legs().stale(idle, |binding| self.is_dead(binding)) {
+        for leg in self.legs().stale(idle, |principal| self.is_dead(principal)) {
             leg.close().await;
         }
     }
@@ -45,8 +45,8 @@ impl Gate {
         }
     }
 
-    /// Whether the sign-in session, person, agent, client or tenant behind a binding was revoked.
-    fn is_dead(&self, binding: &Binding) -> bool {
-        self.revocations().is_revoked(binding)
+    /// Whether any part of a principal was revoked. A node that cannot tell ends nothing here: it denies.
+    fn is_dead(&self, principal: &Principal) -> bool {
+        self.revocations().check(principal) == Err(Dead::Revoked)
     }
 }

@@ -20,15 +20,14 @@ use sallyport_authserver::{
     AuthServer, AuthServerConfig, Deps, Document, DocumentFetcher, FetchFault, IntrospectionCaller, KeyRing,
     PreregisteredClient, Rates, ResourceInfo, Resources, ScopeInfo, SignIn, SignedIn,
 };
-use sallyport_identity::IdentityError;
+use sallyport_identity::{Identity, IdentityConfig, IdentityError, hash_password};
 use sallyport_model::{
     AgentId, AuditEvent, ClientId, Clock, EventKind, ManualClock, Receipt, RecordError, Recorder, Scope, ScopeSet,
-    SessionId, SystemRng, TenantId, Timestamp, UpstreamName, UserId,
+    Secret, SessionId, SystemRng, TenantId, Timestamp, UpstreamName, UserId,
 };
 use sallyport_oauth::{Expect, TokenFault, pkce, verify_access_token};
 use sallyport_storage::{
-    Agent, ApplicationType, BrowserSession, ClientAuthMethod, Person, Role, Store, Tenant,
-    sqlite::SqliteStore,
+    Agent, ApplicationType, BrowserSession, ClientAuthMethod, Person, Role, Store, Tenant, sqlite::SqliteStore,
 };
 use sallyport_web::{Branding, ClientAddress, CsrfKey, Shell};
 use serde_json::Value;
@@ -163,29 +162,74 @@ pub(crate) struct App {
     _directory: tempfile::TempDir,
 }
 
+struct Parts {
+    store: Arc<dyn Store>,
+    clock: Arc<ManualClock>,
+    log: Arc<Log>,
+    shell: Arc<Shell>,
+    directory: tempfile::TempDir,
+}
+
+impl Parts {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store").join("sallyport.db");
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path, Zeroizing::new([7; 32])).unwrap());
+        seed(store.as_ref()).await;
+        let csrf = CsrfKey::new(Zeroizing::new([1; 32]));
+        let shell = Arc::new(Shell::new(ISSUER.parse().unwrap(), Branding::default(), csrf).unwrap());
+        Self { store, clock: Arc::new(ManualClock::at(START)), log: Arc::default(), shell, directory }
+    }
+}
+
 impl App {
     pub(crate) async fn new() -> Arc<Self> {
         Self::with(|_| {}).await
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut AuthServerConfig)) -> Arc<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("store").join("sallyport.db");
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path, Zeroizing::new([7; 32])).unwrap());
-        seed(store.as_ref()).await;
-        let clock = Arc::new(ManualClock::at(START));
-        let (log, documents, sessions) = (Arc::<Log>::default(), Arc::<Documents>::default(), Arc::default());
+        let parts = Parts::new().await;
+        let sessions = Arc::default();
+        let identity = Believing { store: parts.store.clone(), sessions: Arc::clone(&sessions) };
+        Self::build(parts, Arc::new(identity), sessions, change).await
+    }
+
+    /// With the real sign-in pages; alice's password is `correct horse battery`.
+    pub(crate) async fn with_real_sign_in() -> Arc<Self> {
+        let parts = Parts::new().await;
+        let hash = hash_password(&Secret::new("correct horse battery"), &SystemRng).unwrap();
+        parts.store.set_password(&UserId::new("alice").unwrap(), &hash).await.unwrap();
+        let identity = Identity::new(sallyport_identity::Deps {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            rng: Arc::new(SystemRng),
+            recorder: parts.log.clone(),
+            shell: parts.shell.clone(),
+            config: IdentityConfig::default(),
+        })
+        .unwrap();
+        let pages = identity.router();
+        let mut app = Arc::into_inner(Self::build(parts, Arc::new(identity), Arc::default(), |_| {}).await).unwrap();
+        app.router = app.router.merge(pages);
+        Arc::new(app)
+    }
+
+    async fn build(
+        parts: Parts,
+        identity: Arc<dyn SignIn>,
+        sessions: Arc<Mutex<HashMap<String, BrowserSession>>>,
+        change: impl FnOnce(&mut AuthServerConfig),
+    ) -> Arc<Self> {
+        let documents = Arc::<Documents>::default();
         let mut config = config();
         change(&mut config);
-        let csrf = CsrfKey::new(Zeroizing::new([1; 32]));
-        let identity = Believing { store: store.clone(), sessions: Arc::clone(&sessions) };
         let server = AuthServer::new(Deps {
-            store: store.clone(),
-            clock: clock.clone(),
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
             rng: Arc::new(SystemRng),
-            recorder: log.clone(),
-            identity: Arc::new(identity),
-            shell: Arc::new(Shell::new(ISSUER.parse().unwrap(), Branding::default(), csrf).unwrap()),
+            recorder: parts.log.clone(),
+            identity,
+            shell: parts.shell,
             documents: documents.clone(),
             resources: Arc::new(Two),
             config,
@@ -195,12 +239,12 @@ impl App {
         Arc::new(Self {
             router: server.router(),
             keys: server.keys(),
-            store,
-            clock,
-            log,
+            store: parts.store,
+            clock: parts.clock,
+            log: parts.log,
             documents,
             sessions,
-            _directory: directory,
+            _directory: parts.directory,
         })
     }
 

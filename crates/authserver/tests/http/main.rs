@@ -17,3 +17,4 @@ mod recording;
 mod refresh;
 mod register;
 mod revoke;
+mod signing_in;

@@ -3,51 +3,68 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use sallyport_mcp::{Message, RequestId};
-use tokio_util::sync::CancellationToken;
+use sallyport_mcp::{Message, RpcError, errors::INTERNAL_ERROR};
+use sallyport_model::event::OutcomeStatus;
 
 use crate::{
     authorize::Permitted,
     frames::{Frame, Outlet},
     pending::Pending,
+    refusal::Refusal,
     relay::{broke, no_answer, outgoing},
-    sessions::{Asked, Session},
-    upstream::{Delivered, UpstreamStream},
+    sessions::{Asked, Running, Session},
+    upstream::{Delivered, UpstreamError, UpstreamStream},
 };
 
 /// Runs the call to its end, or to where the client has to resume it.
-pub(crate) async fn run(pending: Pending, session: Arc<Session>, permitted: Permitted, outlet: Outlet) {
+pub(crate) async fn run(
+    pending: Pending,
+    session: Arc<Session>,
+    running: Running,
+    permitted: Permitted,
+    outlet: Outlet,
+) {
     let (request, tool) = permitted.into_request();
-    let id = request.id.clone();
-    let cancelled = session.ended.child_token();
-    if let Ok(mut calls) = session.in_progress.lock() {
-        calls.insert(id.clone(), cancelled.clone());
-    }
-    match session.leg.request(outgoing(request, tool.as_ref())).await {
-        Ok(stream) => relay(pending, &session, &id, stream, outlet, cancelled).await,
+    let sent = tokio::select! {
+        sent = session.leg.request(outgoing(request, tool.as_ref())) => sent,
+        () = running.cancelled.cancelled() => return pending.cancelled("by the client").await,
+        dead = pending.revoked() => {
+            session.leg.cancel(&pending.id, None).await;
+            return pending.withhold(&outlet, dead).await;
+        }
+    };
+    match sent {
+        Ok(stream) => relay(pending, &session, running, stream, outlet).await,
+        // The client has to initialize anew, as the specification tells it to on 404.
+        Err(UpstreamError::SessionEnded) => {
+            pending.fail(&outlet, Refusal::NoSession, OutcomeStatus::UpstreamFailed).await;
+        }
         Err(error) => broke(pending, &outlet, error).await,
-    }
-    if let Ok(mut calls) = session.in_progress.lock() {
-        calls.remove(&id);
     }
 }
 
 async fn relay(
-    pending: Pending,
+    mut pending: Pending,
     session: &Session,
-    id: &RequestId,
+    mut running: Running,
     mut stream: UpstreamStream,
     outlet: Outlet,
-    cancelled: CancellationToken,
 ) {
     let mut resumable = false;
     loop {
         let delivered = tokio::select! {
             delivered = stream.next() => delivered,
-            () = cancelled.cancelled() => return pending.cancelled("by the client").await,
+            () = running.cancelled.cancelled() => return pending.cancelled("by the client").await,
+            Some(answer) = running.elsewhere.recv() => {
+                return pending.answer(&answer.outlet, answer.response, answer.sse_id).await;
+            }
+            dead = pending.revoked() => {
+                session.leg.cancel(&pending.id, None).await;
+                return pending.withhold(&outlet, dead).await;
+            }
         };
         match delivered {
-            None if resumable => return suspend(pending, session, id),
+            None if resumable => return suspend(pending, running).await,
             None => return broke(pending, &outlet, no_answer()).await,
             Some(Err(error)) => return broke(pending, &outlet, error).await,
             Some(Ok(Delivered::Message { message: Message::Response(response), sse_id, .. })) => {
@@ -55,13 +72,16 @@ async fn relay(
             }
             Some(Ok(delivered)) => {
                 resumable |= has_id(&delivered);
-                if pending.alive().is_err() {
-                    return pending.cancelled("revoked").await;
-                }
-                let sent = outlet.send(frame(session, delivered)).await;
-                // A client that comes back resumes where it was; one that cannot still gets its record.
-                if sent.is_err() && resumable {
-                    return suspend(pending, session, id);
+                let Some(frame) = frame(session, delivered).await else { continue };
+                match pending.pass(&outlet, frame).await {
+                    Ok(true) => {}
+                    // A client that comes back resumes where it was; one that cannot still gets its record.
+                    Ok(false) if resumable => return suspend(pending, running).await,
+                    Ok(false) => {}
+                    Err(refusal) => {
+                        session.leg.cancel(&pending.id, None).await;
+                        return pending.fail(&outlet, refusal, OutcomeStatus::Refused).await;
+                    }
                 }
             }
         }
@@ -69,9 +89,9 @@ async fn relay(
 }
 
 /// Keeps the call open until its answer comes on a resumed stream.
-fn suspend(pending: Pending, session: &Session, id: &RequestId) {
-    if let Ok(mut calls) = session.suspended.lock() {
-        calls.insert(id.clone(), pending);
+async fn suspend(pending: Pending, running: Running) {
+    if let Some((pending, answer)) = running.suspend(pending) {
+        pending.answer(&answer.outlet, answer.response, answer.sse_id).await;
     }
 }
 
@@ -82,15 +102,19 @@ fn has_id(delivered: &Delivered) -> bool {
 }
 
 /// What the upstream delivered, for a legacy client. A question to the client is remembered, so that
-/// its answer finds the way back.
-pub(crate) fn frame(session: &Session, delivered: Delivered) -> Frame {
+/// its answer finds the way back; one too many is refused here.
+pub(crate) async fn frame(session: &Session, delivered: Delivered) -> Option<Frame> {
     match delivered {
-        Delivered::Priming { sse_id, retry_ms } => Frame::Prime { id: sse_id, retry: retry_ms },
+        Delivered::Priming { sse_id, retry_ms } => Some(Frame::Prime { id: sse_id, retry: retry_ms }),
         Delivered::Message { message, sse_id, retry_ms } => {
-            if let Message::Request(request) = &message {
-                session.ask(request.id.clone(), Asked::Upstream);
+            if let Message::Request(request) = &message
+                && !session.ask(request.id.clone(), Asked::Upstream)
+            {
+                let error = RpcError::new(INTERNAL_ERROR, "too many requests wait for an answer");
+                let _ = session.leg.respond(error.response(Some(request.id.clone()))).await;
+                return None;
             }
-            Frame::Message { message, id: sse_id, retry: retry_ms }
+            Some(Frame::Message { message, id: sse_id, retry: retry_ms })
         }
     }
 }

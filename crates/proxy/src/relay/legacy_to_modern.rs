@@ -23,7 +23,7 @@ use crate::{
     pending::{Pending, bad_result},
     refusal::Refusal,
     relay::{broke, no_answer, outgoing},
-    sessions::{Asked, Session},
+    sessions::{Asked, Running, Session},
     upstream::UpstreamError,
 };
 
@@ -31,28 +31,30 @@ use crate::{
 const MOST_ROUNDS: usize = 16;
 
 /// Runs the call to its end.
-pub(crate) async fn run(pending: Pending, session: Arc<Session>, permitted: Permitted, outlet: Outlet) {
-    let id = permitted.request().id.clone();
-    let cancelled = session.ended.child_token();
-    if let Ok(mut calls) = session.in_progress.lock() {
-        calls.insert(id.clone(), cancelled.clone());
-    }
-    let call = Call { session: &session, outlet: &outlet, cancelled: &cancelled };
+pub(crate) async fn run(
+    mut pending: Pending,
+    session: Arc<Session>,
+    running: Running,
+    permitted: Permitted,
+    outlet: Outlet,
+) {
+    let call = Call { session: &session, outlet: &outlet, cancelled: &running.cancelled };
     let life = pending.gate.config().limits.parked;
-    match call.rounds(&pending, permitted, life).await {
+    match call.rounds(&mut pending, permitted, life).await {
         Ok(response) => pending.answer(&outlet, response, None).await,
         Err(End::Upstream(error)) => broke(pending, &outlet, error).await,
-        Err(End::Refused(refusal)) => pending.fail(&outlet, refusal, OutcomeStatus::UpstreamFailed).await,
+        Err(End::Misled(refusal)) => pending.fail(&outlet, refusal, OutcomeStatus::UpstreamFailed).await,
+        Err(End::Refused(refusal)) => pending.fail(&outlet, refusal, OutcomeStatus::Refused).await,
         Err(End::Cancelled(why)) => pending.cancelled(why).await,
-    }
-    if let Ok(mut calls) = session.in_progress.lock() {
-        calls.remove(&id);
     }
 }
 
 /// Why a call ends without the upstream's answer.
 enum End {
     Upstream(UpstreamError),
+    /// The upstream said what cannot be used.
+    Misled(Refusal),
+    /// The gate releases nothing more.
     Refused(Refusal),
     Cancelled(&'static str),
 }
@@ -64,7 +66,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn rounds(&self, pending: &Pending, permitted: Permitted, life: std::time::Duration) -> Result<Response, End> {
+    async fn rounds(&self, pending: &mut Pending, permitted: Permitted, life: std::time::Duration) -> Result<Response, End> {
         let (original, tool) = permitted.into_request();
         let capabilities = ClientCapabilities(self.session.client.capabilities.clone());
         let mut retry = None;
@@ -77,7 +79,7 @@ impl Call<'_> {
             if ResultType::of(result) != ResultType::InputRequired {
                 return Ok(legacy_answer(&original, response));
             }
-            let required = InputRequired::read(result).map_err(|error| End::Refused(bad_result(error)))?;
+            let required = InputRequired::read(result).map_err(|error| End::Misled(bad_result(error)))?;
             if let Err(error) = required.permit(&capabilities) {
                 return Ok(cannot_ask(&required, &capabilities, &error));
             }
@@ -88,7 +90,7 @@ impl Call<'_> {
             }
         }
         let what = format!("it asked for input more than {MOST_ROUNDS} times");
-        Err(End::Refused(Refusal::Upstream { code: "upstream_protocol", what }))
+        Err(End::Misled(Refusal::Upstream { code: "upstream_protocol", what }))
     }
 
     /// The client's request as a modern upstream wants it.
@@ -108,49 +110,64 @@ impl Call<'_> {
     }
 
     /// One exchange with the upstream; its notifications go to the client on the way.
-    async fn exchange(&self, pending: &Pending, out: crate::upstream::Outgoing) -> Result<Response, End> {
+    async fn exchange(&self, pending: &mut Pending, out: crate::upstream::Outgoing) -> Result<Response, End> {
         let id = out.request.id.clone();
-        let mut stream = self.session.leg.request(out).await.map_err(End::Upstream)?;
+        let mut stream = tokio::select! {
+            sent = self.session.leg.request(out) => sent.map_err(End::Upstream)?,
+            end = self.over(pending) => return Err(end),
+        };
         loop {
             let delivered = tokio::select! {
                 delivered = stream.next() => delivered,
-                () = self.cancelled.cancelled() => {
+                end = self.over(pending) => {
                     drop(stream);
                     self.session.leg.cancel(&id, None).await;
-                    return Err(End::Cancelled("by the client"));
+                    return Err(end);
                 }
             };
             let delivered = delivered.ok_or_else(|| End::Upstream(no_answer()))?.map_err(End::Upstream)?;
             match delivered.message() {
                 Some(Message::Response(response)) => return Ok(response.clone()),
                 Some(message @ Message::Notification(_)) => {
-                    if pending.alive().is_err() {
-                        return Err(End::Cancelled("revoked"));
-                    }
                     // A legacy client that went away did not cancel: the call goes on without it.
-                    let _ = self.outlet.message(message.clone()).await;
+                    self.pass(pending, message.clone()).await?;
                 }
                 Some(Message::Request(_)) | None => {}
             }
         }
     }
 
+    async fn pass(&self, pending: &mut Pending, message: Message) -> Result<bool, End> {
+        pending.pass(self.outlet, crate::modern::message(message)).await.map_err(End::Refused)
+    }
+
+    /// Resolves when the client cancels or may not be sent anything more.
+    async fn over(&self, pending: &Pending) -> End {
+        tokio::select! {
+            () = self.cancelled.cancelled() => End::Cancelled("by the client"),
+            dead = pending.revoked() => End::Refused(Refusal::Dead(dead)),
+        }
+    }
+
     /// Puts the upstream's questions to the client, all at once, and waits for all the answers.
-    async fn ask(&self, pending: &Pending, required: &InputRequired) -> Result<Result<Object, RpcError>, End> {
+    async fn ask(&self, pending: &mut Pending, required: &InputRequired) -> Result<Result<Object, RpcError>, End> {
         let mut waiting = Vec::new();
         for (key, question) in &required.requests {
             let id = pending.gate.fresh_id();
             let (sender, receiver) = oneshot::channel();
-            self.session.ask(id.clone(), Asked::Gate(sender));
+            if !self.session.ask(id.clone(), Asked::Gate(sender)) {
+                return Err(End::Cancelled("too many questions wait for an answer"));
+            }
             waiting.push((key.clone(), question, id.clone(), receiver));
-            let sent = self.outlet.message(Message::Request(question.to_request(id))).await;
-            sent.map_err(|_| End::Cancelled("the client went away before it was asked"))?;
+            if !self.pass(pending, Message::Request(question.to_request(id))).await? {
+                return Err(End::Cancelled("the client went away before it was asked"));
+            }
         }
         let mut responses = Object::new();
         for (key, question, id, receiver) in waiting {
             let response = tokio::select! {
                 response = receiver => response.map_err(|_| End::Cancelled("the session ended"))?,
-                () = self.cancelled.cancelled() => return Err(End::Cancelled("by the client")),
+                end = self.over(pending) => return Err(end),
                 () = self.outlet.gone() => {
                     self.session.take_asked(&id);
                     return Err(End::Cancelled("the client went away before it answered"));

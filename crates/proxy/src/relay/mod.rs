@@ -8,7 +8,7 @@ pub(crate) mod legacy_to_modern;
 pub(crate) mod modern_to_legacy;
 pub(crate) mod modern_to_modern;
 
-use sallyport_mcp::Request;
+use sallyport_mcp::{Request, RequestMeta};
 use sallyport_model::event::OutcomeStatus;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     pending::Pending,
     refusal::Refusal,
     served::Tool,
-    upstream::{Outgoing, UpstreamError},
+    upstream::{Outgoing, UpstreamError, UpstreamSession, UpstreamStream},
 };
 use std::sync::Arc;
 
@@ -25,10 +25,39 @@ pub(crate) fn outgoing(request: Request, tool: Option<&Arc<Tool>>) -> Outgoing {
     Outgoing { tool_input_schema: tool.and_then(|tool| tool.input_schema.clone()), ..Outgoing::new(request) }
 }
 
+/// Sends a modern client's request. The leg is one that was kept: when it turns out to be over, and
+/// nothing was sent, another one is opened, once.
+pub(crate) async fn send(
+    pending: &Pending,
+    leg: Arc<dyn UpstreamSession>,
+    meta: &RequestMeta,
+    out: Outgoing,
+) -> Result<(Arc<dyn UpstreamSession>, UpstreamStream), Refusal> {
+    let era = leg.facts().era;
+    match leg.request(out.clone()).await {
+        Ok(stream) => return Ok((leg, stream)),
+        Err(UpstreamError::SessionEnded) => {}
+        Err(error) => return Err(told(pending, error)),
+    }
+    let leg = pending.gate.leg(&pending.served, &pending.principal, meta).await?;
+    if leg.facts().era != era {
+        return Err(told(pending, UpstreamError::SessionEnded));
+    }
+    match leg.request(out).await {
+        Ok(stream) => Ok((leg, stream)),
+        Err(error) => Err(told(pending, error)),
+    }
+}
+
+fn told(pending: &Pending, error: UpstreamError) -> Refusal {
+    tracing::info!(upstream = %pending.served.name(), %error, "a call failed at the upstream");
+    Refusal::from(error)
+}
+
 /// Ends a call that the upstream failed.
 pub(crate) async fn broke(pending: Pending, outlet: &Outlet, error: UpstreamError) {
-    tracing::info!(upstream = %pending.served.name(), %error, "a call failed at the upstream");
-    pending.fail(outlet, Refusal::from(error), OutcomeStatus::UpstreamFailed).await;
+    let refusal = told(&pending, error);
+    pending.fail(outlet, refusal, OutcomeStatus::UpstreamFailed).await;
 }
 
 /// The failure of a stream that ended without an answer.

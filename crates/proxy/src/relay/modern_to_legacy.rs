@@ -18,10 +18,12 @@ use sallyport_model::event::OutcomeStatus;
 use crate::{
     authorize::Permitted,
     frames::Outlet,
+    listen::unaskable,
+    modern,
     parked::{Parked, Question},
     pending::Pending,
     refusal::Refusal,
-    relay::{broke, no_answer, outgoing},
+    relay::{self, broke, no_answer, outgoing},
     state::{Continues, Owner},
     upstream::{Delivered, UpstreamSession, UpstreamStream},
 };
@@ -55,8 +57,19 @@ pub(crate) async fn run(
     let (original, tool) = permitted.into_request();
     let id = pending.gate.fresh_id();
     let request = legacy(&original, id.clone());
-    match leg.request(outgoing(request, tool.as_ref())).await {
-        Ok(stream) => {
+    let sent = tokio::select! {
+        sent = relay::send(&pending, Arc::clone(&leg), &meta, outgoing(request, tool.as_ref())) => sent,
+        () = outlet.gone() => {
+            leg.cancel(&id, Some("the client went away")).await;
+            return pending.cancelled("the client went away").await;
+        }
+        dead = pending.revoked() => {
+            leg.cancel(&id, None).await;
+            return pending.withhold(&outlet, dead).await;
+        }
+    };
+    match sent {
+        Ok((leg, stream)) => {
             let course = Course {
                 leg,
                 stream,
@@ -69,7 +82,7 @@ pub(crate) async fn run(
             };
             proceed(pending, course, outlet).await;
         }
-        Err(error) => broke(pending, &outlet, error).await,
+        Err(refusal) => pending.fail(&outlet, refusal, OutcomeStatus::UpstreamFailed).await,
     }
 }
 
@@ -101,13 +114,17 @@ pub(crate) async fn resume(parked: Parked, retry: Retry, outlet: Outlet) {
 }
 
 /// Follows the upstream until it answers, asks, or breaks off.
-async fn proceed(pending: Pending, mut course: Course, outlet: Outlet) {
+async fn proceed(mut pending: Pending, mut course: Course, outlet: Outlet) {
     loop {
         let delivered = tokio::select! {
             delivered = course.stream.next() => delivered,
             () = outlet.gone() => {
                 course.leg.cancel(&course.id, Some("the client went away")).await;
                 return pending.cancelled("the client went away").await;
+            }
+            dead = pending.revoked() => {
+                course.leg.cancel(&course.id, None).await;
+                return pending.withhold(&outlet, dead).await;
             }
         };
         match delivered {
@@ -120,15 +137,19 @@ async fn proceed(pending: Pending, mut course: Course, outlet: Outlet) {
             Some(Ok(Delivered::Message { message, sse_id, retry_ms })) => {
                 course.saw(sse_id, retry_ms);
                 match message {
+                    // On a resumed stream another call's answer would be nobody's.
+                    Message::Response(response) if response.id.as_ref() != Some(&course.id) => {}
                     Message::Response(response) => return finish(pending, course, response, &outlet).await,
                     Message::Notification(notification) => {
-                        if pending.alive().is_err() {
+                        if belongs(&course, &notification)
+                            && let Err(refusal) = pending.pass(&outlet, modern::message(notification.into())).await
+                        {
                             course.leg.cancel(&course.id, None).await;
-                            return pending.cancelled("revoked").await;
+                            return pending.fail(&outlet, refusal, OutcomeStatus::Refused).await;
                         }
-                        if belongs(&course, &notification) {
-                            let _ = outlet.message(Message::Notification(notification)).await;
-                        }
+                    }
+                    Message::Request(request) if request.method == "ping" => {
+                        let _ = course.leg.respond(unaskable(&request)).await;
                     }
                     Message::Request(request) => match question(&course, &request) {
                         Ok(question) => return park(pending, course, question, &outlet).await,
@@ -167,7 +188,11 @@ fn question(course: &Course, request: &Request) -> Result<Question, Response> {
 }
 
 /// Parks the call and tells the client what is asked.
-async fn park(pending: Pending, course: Course, question: Question, outlet: &Outlet) {
+async fn park(mut pending: Pending, course: Course, question: Question, outlet: &Outlet) {
+    if let Err(error) = pending.open.begun().await {
+        course.leg.cancel(&course.id, None).await;
+        return pending.fail(outlet, Refusal::NoRecord(error), OutcomeStatus::Refused).await;
+    }
     let gate = pending.gate.clone();
     let binding = pending.principal.binding();
     let handle = gate.parked().handle(gate.rng());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use sallyport_mcp::{
-    Message, Object, Outcome, RequestId, Response,
+    Message, Object, Outcome, RequestMeta, Response,
     translate::{
         input::{InputRequired, Retry},
         results::ResultType,
@@ -15,8 +15,9 @@ use sallyport_model::event::OutcomeStatus;
 use crate::{
     authorize::Permitted,
     frames::Outlet,
+    modern,
     pending::{Pending, bad_result},
-    relay::{broke, no_answer, outgoing},
+    relay::{self, broke, no_answer, outgoing},
     state::{Continues, Owner},
     upstream::UpstreamSession,
 };
@@ -31,26 +32,31 @@ pub(crate) struct Continued {
 
 /// Runs the call to its end.
 pub(crate) async fn run(
-    pending: Pending,
+    mut pending: Pending,
     leg: Arc<dyn UpstreamSession>,
     permitted: Permitted,
+    meta: RequestMeta,
     continued: Option<Continued>,
-    id: RequestId,
     outlet: Outlet,
 ) {
     let (mut request, tool) = permitted.into_request();
     let method = request.method.clone();
     let original = request.params.clone();
-    request.id = id;
+    let id = pending.gate.fresh_id();
+    request.id = id.clone();
     let params = request.params.get_or_insert_with(Object::new);
     let _ = Retry::take(params);
     if let Some(Continued { responses, state }) = continued {
         Retry { responses, request_state: state }.put(params);
     }
-    let id = request.id.clone();
-    let mut stream = match leg.request(outgoing(request, tool.as_ref())).await {
-        Ok(stream) => stream,
-        Err(error) => return broke(pending, &outlet, error).await,
+    let sent = tokio::select! {
+        sent = relay::send(&pending, leg, &meta, outgoing(request, tool.as_ref())) => sent,
+        () = outlet.gone() => return pending.cancelled("the client went away").await,
+        dead = pending.revoked() => return pending.withhold(&outlet, dead).await,
+    };
+    let (leg, mut stream) = match sent {
+        Ok(sent) => sent,
+        Err(refusal) => return pending.fail(&outlet, refusal, OutcomeStatus::UpstreamFailed).await,
     };
     loop {
         let delivered = tokio::select! {
@@ -60,6 +66,11 @@ pub(crate) async fn run(
                 drop(stream);
                 leg.cancel(&id, Some("the client went away")).await;
                 return pending.cancelled("the client went away").await;
+            }
+            dead = pending.revoked() => {
+                drop(stream);
+                leg.cancel(&id, None).await;
+                return pending.withhold(&outlet, dead).await;
             }
         };
         let message = match delivered {
@@ -72,10 +83,9 @@ pub(crate) async fn run(
                 return finish(pending, &outlet, response, &method, original.as_ref()).await;
             }
             Some(message @ Message::Notification(_)) => {
-                if pending.alive().is_err() {
-                    return pending.cancelled("revoked").await;
+                if let Err(refusal) = pending.pass(&outlet, modern::message(message)).await {
+                    return pending.fail(&outlet, refusal, OutcomeStatus::Refused).await;
                 }
-                let _ = outlet.message(message).await;
             }
             // A modern upstream sends no requests; one that does is not listened to.
             Some(Message::Request(_)) | None => {}

@@ -123,6 +123,12 @@ impl Connector {
         self.pool.shut_down().await;
     }
 
+    /// Ends the processes of every owner that `whose` picks, as when a principal is revoked: its calls fail,
+    /// its sessions die. Shared processes stay. Returns how many end; they do so in the background.
+    pub fn end_processes(&self, whose: impl Fn(&ProcessOwner) -> bool) -> usize {
+        self.pool.end_processes(whose)
+    }
+
     /// How many processes run.
     pub fn process_count(&self) -> usize {
         self.pool.process_count()

@@ -51,6 +51,8 @@ enum Attempt {
     Refused(UpstreamError),
     /// The upstream is modern and names legacy versions only.
     LegacyOnly(UpstreamError),
+    /// It has not answered, yet.
+    Silent(UpstreamError),
 }
 
 /// Agrees with the upstream.
@@ -58,24 +60,38 @@ pub(super) async fn agree(asker: &dyn Asker, client: &ClientFacts, known: Known)
     match known.first(client.era) {
         Era::Legacy => match initialize(asker, client).await? {
             Attempt::Agreed(facts, version) => Ok(Agreed { facts, version, known }),
-            Attempt::Refused(refusal) | Attempt::LegacyOnly(refusal) => match discover(asker, client).await? {
-                Attempt::Agreed(facts, version) => {
-                    Ok(Agreed { facts, version, known: Known { no_legacy: true, no_modern: false } })
+            Attempt::Refused(refusal) | Attempt::LegacyOnly(refusal) | Attempt::Silent(refusal) => {
+                match discover(asker, client).await? {
+                    Attempt::Agreed(facts, version) => Ok(modern_only(facts, version)),
+                    // The first refusal tells more: it is about the era that the client speaks.
+                    _ => Err(refusal),
                 }
-                // The first refusal tells more: it is about the era that the client speaks.
-                _ => Err(refusal),
-            },
+            }
         },
-        Era::Modern => match discover(asker, client).await? {
-            Attempt::Agreed(facts, version) => Ok(Agreed { facts, version, known }),
-            Attempt::Refused(refusal) | Attempt::LegacyOnly(refusal) => match initialize(asker, client).await? {
+        Era::Modern => {
+            let (refusal, silent) = match discover(asker, client).await? {
+                Attempt::Agreed(facts, version) => return Ok(Agreed { facts, version, known }),
+                Attempt::Refused(refusal) | Attempt::LegacyOnly(refusal) => (refusal, false),
+                Attempt::Silent(refusal) => (refusal, true),
+            };
+            match initialize(asker, client).await? {
                 Attempt::Agreed(facts, version) => {
-                    Ok(Agreed { facts, version, known: Known { no_legacy: false, no_modern: true } })
+                    return Ok(Agreed { facts, version, known: Known { no_legacy: false, no_modern: true } });
                 }
+                // It was not silent but slow to start; now that it answers, it can answer that too.
+                _ if silent => {}
+                _ => return Err(refusal),
+            }
+            match discover(asker, client).await? {
+                Attempt::Agreed(facts, version) => Ok(modern_only(facts, version)),
                 _ => Err(refusal),
-            },
-        },
+            }
+        }
     }
+}
+
+fn modern_only(facts: ServerFacts, version: ProtocolVersion) -> Agreed {
+    Agreed { facts, version, known: Known { no_legacy: true, no_modern: false } }
 }
 
 async fn initialize(asker: &dyn Asker, client: &ClientFacts) -> Result<Attempt, UpstreamError> {
@@ -109,7 +125,8 @@ async fn discover(asker: &dyn Asker, client: &ClientFacts) -> Result<Attempt, Up
         RequestMeta { protocol_version: version, ..request_meta(client)? }.insert(&mut params);
         let request = Request::new(HANDSHAKE_ID, "server/discover", Some(params));
         let result = match asker.ask(request, version, true).await? {
-            Asked::Refused(error) | Asked::Silence(error) => return Ok(Attempt::Refused(error)),
+            Asked::Refused(error) => return Ok(Attempt::Refused(error)),
+            Asked::Silence(error) => return Ok(Attempt::Silent(error)),
             Asked::Answer(Response { outcome: Outcome::Result(result), .. }) => result,
             Asked::Answer(Response { outcome: Outcome::Error(error), .. }) => match modern_refusal(error) {
                 Refusal::Retry(other) if other != version => {

@@ -98,14 +98,16 @@ pub struct Timeouts {
     pub idle: Duration,
     /// A whole call, however lively. `None`: no bound.
     pub total: Option<Duration>,
-    /// For the question over stdio whether an upstream is modern, which legacy ones may leave unanswered.
+    /// For the question over stdio whether an upstream is modern, which legacy ones may leave unanswered. A
+    /// process that downloads itself first needs some time; a silent one costs it once, and then once in
+    /// a while.
     pub probe: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let (first, idle) = (Duration::from_secs(60), Duration::from_secs(120));
-        Self { first, idle, total: None, probe: Duration::from_secs(3) }
+        Self { first, idle, total: None, probe: Duration::from_secs(10) }
     }
 }
 

@@ -189,6 +189,10 @@ async fn a_client_that_cannot_be_asked_is_not_asked() {
         for server in ERAS {
             for version in ["2025-11-25", "2026-07-28"] {
                 let upstream = name(transport, server);
+                if (server, version) == (Era::Legacy, "2025-11-25") {
+                    // Nothing is translated: such a client refuses for itself.
+                    continue;
+                }
                 println!("{version} {upstream}");
                 let token = world.rig.token(&upstream);
                 let client = Client::connect_as(&world.rig, &upstream, version, token, json!({})).await;
@@ -235,16 +239,14 @@ async fn cancellation_reaches_the_upstream_and_the_log() {
         let body = client.message(Some(id), "tools/call", json!({"name": "slow", "arguments": {}}));
         let before = world.http[usize::from(server == Era::Modern)].cancelled().len()
             + world.http[usize::from(server == Era::Modern)].dropped();
-        let sent = client.post(&body);
-        tokio::pin!(sent);
+        let mut sent = Box::pin(client.post(&body));
         let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut sent).await;
         assert!(early.is_err(), "nothing comes from a slow call");
         if client.era == Era::Legacy {
             client.notify("notifications/cancelled", json!({"requestId": id, "reason": "enough"})).await;
             sent.await;
         } else {
-            // Not `sent`, which is pinned to the end of the scope.
-            sent.set(client.post(&client.message(Some(client.id()), "tools/list", json!({}))));
+            drop(sent);
         }
         if transport == "http" {
             let upstream = &world.http[usize::from(server == Era::Modern)];

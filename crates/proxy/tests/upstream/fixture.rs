@@ -2,13 +2,14 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use axum::{
     body::{Body, Bytes},
-    extract::Request as HttpRequest,
+    extract::{ConnectInfo, Request as HttpRequest},
     response::{IntoResponse, Response as HttpResponse},
 };
 use futures::{Stream, StreamExt};
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 /// One request as the upstream saw it.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
+    pub(crate) peer: SocketAddr,
     pub(crate) verb: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
@@ -54,17 +56,19 @@ impl Fixture {
         let url = format!("http://{}/mcp", listener.local_addr().unwrap()).parse().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let (log, script) = (Arc::clone(&seen), Arc::new(script));
-        let app = axum::Router::new().fallback(move |request: HttpRequest| {
-            let (log, script) = (Arc::clone(&log), Arc::clone(&script));
-            async move {
-                let (head, body) = request.into_parts();
-                let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-                let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-                let one = Seen { verb: head.method.to_string(), headers: head.headers, body };
-                log.lock().unwrap().push(one.clone());
-                script(&one)
-            }
-        });
+        let app =
+            axum::Router::new().fallback(move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: HttpRequest| {
+                let (log, script) = (Arc::clone(&log), Arc::clone(&script));
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+                    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+                    let one = Seen { peer, verb: head.method.to_string(), headers: head.headers, body };
+                    log.lock().unwrap().push(one.clone());
+                    script(&one)
+                }
+            });
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { url, seen }
     }

@@ -194,3 +194,20 @@ async fn batches_are_read_in_the_one_version_that_has_them() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_connection_is_used_again_after_either_form_of_answer() {
+    let server = legacy(|seen| {
+        let last = answer(seen, json!({}));
+        if seen.id() == 2 { json_answer(200, last) } else { events(event(last)) }
+    })
+    .await;
+    let session = server.open(&legacy_client()).await;
+    for id in 1..=4 {
+        value(&*session, tool(id, "t", json!({}))).await;
+        // The end of an event stream is read after its answer was delivered.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let peers: std::collections::HashSet<_> = server.seen().iter().map(|seen| seen.peer).collect();
+    assert_eq!(peers.len(), 1);
+}

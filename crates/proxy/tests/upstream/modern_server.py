@@ -1,5 +1,8 @@
 """A modern stdio server."""
-import json, sys
+import json, sys, time
+
+if "slow" in sys.argv:
+    time.sleep(1)
 
 cancelled = []
 

@@ -17,11 +17,12 @@ pub(crate) fn script(file: &str, mode: &str, shareable: bool) -> UpstreamSpec {
     let spec = StdioSpec::from_configuration("python3", args, BTreeMap::new(), None);
     // A busy machine may pause a process; only the modern one has streams that must outlast the limit.
     let idle = if file.starts_with("modern") { quick().idle } else { Duration::from_secs(5) };
+    let probe = if mode == "silent" { quick().probe } else { Duration::from_secs(5) };
     UpstreamSpec {
         name: UpstreamName::new("process").unwrap(),
         transport: Transport::Stdio { spec, shareable },
         credential: UpstreamCredential::None,
-        timeouts: sallyport_proxy::upstream::Timeouts { first: Duration::from_secs(5), idle, ..quick() },
+        timeouts: sallyport_proxy::upstream::Timeouts { first: Duration::from_secs(5), idle, probe, ..quick() },
         max_message_bytes: 10_000,
     }
 }

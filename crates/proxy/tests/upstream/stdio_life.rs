@@ -87,6 +87,24 @@ async fn shutting_down_and_dropping_end_every_process() {
 }
 
 #[tokio::test]
+async fn the_processes_of_one_owner_can_be_ended_at_once() {
+    let connector = with(|_| {});
+    let open =
+        async |spec: &UpstreamSpec, person| connector.open(spec, &legacy_client(), &owner(person)).await.unwrap();
+    let own = legacy_script("");
+    let (ann, bob) = (open(&own, "ann").await, open(&own, "bob").await);
+    let mut shared = script("legacy_server.py", "", true);
+    shared.name = sallyport_model::UpstreamName::new("shared").unwrap();
+    let both = open(&shared, "ann").await;
+    let hanging = ann.request(tool(1, "hang", json!({}))).await.unwrap();
+    assert_eq!(connector.end_processes(|whose| *whose == owner("ann")), 1);
+    assert!(!ann.is_alive() && bob.is_alive() && both.is_alive());
+    assert!(matches!(&all(hanging).await[..], [Err(UpstreamError::Exited { .. })]));
+    let again = open(&own, "ann").await;
+    assert_eq!(value(&*again, tool(1, "count", json!({}))).await["count"], 1, "it was no crash");
+}
+
+#[tokio::test]
 async fn a_crash_fails_calls_in_flight_and_the_next_start_waits() {
     let connector = with(|_| {});
     let (spec, client) = (legacy_script(""), legacy_client());
@@ -190,6 +208,14 @@ async fn a_legacy_server_may_refuse_the_probe_ignore_it_or_die_of_it() {
         value(&*session, tool(1, "count", json!({}))).await;
         connector.shut_down().await;
     }
+}
+
+#[tokio::test]
+async fn a_modern_server_that_starts_slowly_is_not_taken_for_a_legacy_one() {
+    let mut spec = script("modern_server.py", "slow", false);
+    spec.timeouts.probe = Duration::from_millis(300);
+    let session = with(|_| {}).open(&spec, &modern_client(), &owner("ann")).await.unwrap();
+    assert_eq!(session.facts().era, Era::Modern);
 }
 
 #[tokio::test]

@@ -363,13 +363,13 @@ impl Mux {
                 None => Route::Done,
             };
         }
-        if let Some(params) = &mut notification.params {
-            if let Some(RequestId::Number(ours)) = meta::subscription_id(params) {
-                let Some(call) = state.calls.get(&ours) else { return Route::Done };
-                restore_subscription(params, ours, &call.id);
-                let reader = Reader { sink: call.sink.clone(), session: call.session, call: Some(ours) };
-                return Route::To(reader, Box::new(notification.into()));
-            }
+        if let Some(params) = &mut notification.params
+            && let Some(RequestId::Number(ours)) = meta::subscription_id(params)
+        {
+            let Some(call) = state.calls.get(&ours) else { return Route::Done };
+            restore_subscription(params, ours, &call.id);
+            let reader = Reader { sink: call.sink.clone(), session: call.session, call: Some(ours) };
+            return Route::To(reader, Box::new(notification.into()));
         }
         if notification.method == "notifications/cancelled" {
             return self.route_cancelled(&mut state, notification);

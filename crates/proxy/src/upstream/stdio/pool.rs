@@ -119,6 +119,14 @@ impl Pool {
         self.slots().values().filter(|slot| slot.current().is_some()).count()
     }
 
+    /// Ends the processes of every owner that `whose` picks, shared ones apart.
+    pub fn end_processes(&self, whose: impl Fn(&ProcessOwner) -> bool) -> usize {
+        let slots = self.slots();
+        let picked = slots.iter().filter(|(key, _)| !key.shared && whose(&key.owner));
+        let live = picked.filter_map(|(_, slot)| slot.current());
+        live.map(|process| process.line.close()).count()
+    }
+
     /// Ends every process and starts none any more.
     pub async fn shut_down(&self) {
         for slot in self.slots().values() {

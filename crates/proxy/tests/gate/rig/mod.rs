@@ -127,7 +127,7 @@ impl Rig {
 
     /// Signs claims as our authorization server would.
     pub fn sign(&self, claims: &AccessClaims) -> String {
-        sallyport_oauth::issue(claims, &self.key).unwrap()
+        sallyport_oauth::token::issue(claims, &self.key).unwrap()
     }
 
     /// Signs any header and claims with our key.

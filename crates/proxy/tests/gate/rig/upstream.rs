@@ -282,7 +282,7 @@ async fn legacy(upstream: Arc<Upstream>, body: &str) -> Response {
         response.headers_mut().insert("mcp-session-id", format!("up-{number}").parse().unwrap());
         return response;
     }
-    answer(upstream, message, &method).await
+    answer(upstream, message, &method, body).await
 }
 
 async fn modern(upstream: Arc<Upstream>, body: &str) -> Response {
@@ -301,7 +301,7 @@ async fn modern(upstream: Arc<Upstream>, body: &str) -> Response {
             reply(StatusCode::NOT_FOUND, &json!({"jsonrpc": "2.0", "id": message["id"], "error": error}))
         }
         "subscriptions/listen" => listen_modern(upstream, &message),
-        _ => answer(upstream, message, &method).await,
+        _ => answer(upstream, message, &method, body).await,
     }
 }
 
@@ -327,7 +327,7 @@ fn listen_modern(upstream: Arc<Upstream>, message: &Value) -> Response {
     stream(receiver)
 }
 
-async fn answer(upstream: Arc<Upstream>, message: Value, method: &str) -> Response {
+async fn answer(upstream: Arc<Upstream>, message: Value, method: &str, body: &str) -> Response {
     let id = message["id"].clone();
     if method != "tools/call" {
         return match upstream.plain(method, &message["params"]) {
@@ -338,7 +338,7 @@ async fn answer(upstream: Arc<Upstream>, message: Value, method: &str) -> Respon
     if message["params"]["name"] == "echo" {
         // As text, so that numbers stay as they are written here.
         let kind = if upstream.modern() { r#""resultType":"complete","# } else { "" };
-        let echoed = Value::String(message.to_string());
+        let echoed = Value::String(body.to_owned());
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{{kind}"content":[{{"type":"text","text":{echoed}}}],"x-extension":{EXTENSION}}}}}"#
         );
