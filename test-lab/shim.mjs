@@ -45,7 +45,9 @@ const server = createServer((request, response) => {
         method: request.method,
         path: request.url,
         headers: headersOf(request),
-        setHost: false
+        setHost: false,
+        // A connection kept from an earlier request may be closing: that would look like the gate's failure.
+        agent: false
     });
     onward.on('socket', socket => socket.setNoDelay(true));
     onward.on('response', answer => {

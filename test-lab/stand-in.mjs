@@ -105,7 +105,7 @@ function forward(name, request, response) {
     const upstream = upstreams.get(name);
     const headers = { ...request.headers, host: upstream.host };
     delete headers.authorization;
-    const onward = dial(upstream, { method: request.method, headers }, answer => {
+    const onward = dial(upstream, { method: request.method, headers, agent: false }, answer => {
         if (!options.broken) {
             response.writeHead(answer.statusCode, answer.headers);
             response.flushHeaders();

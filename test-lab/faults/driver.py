@@ -216,6 +216,8 @@ class Client:
         self.endpoint = endpoint
         self.wire = Wire(endpoint)
         status, headers, text = self.wire.send("POST", path_of(endpoint), b"{}", {"Content-Type": "application/json"})
+        # The gate answered without reading the body, and may close the connection for it.
+        self.wire.close()
         where = re.search(r'resource_metadata="([^"]+)"', headers.get("WWW-Authenticate") or "")
         if status != 401 or not where:
             raise SystemExit(f"{endpoint}: expected 401 with resource_metadata, got {status} {text[:200]!r}")

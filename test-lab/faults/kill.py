@@ -4,7 +4,7 @@
 In each round people sign in, callers of both eras read and write through keep-alive connections while
 others redeem codes, rotate and revoke refresh tokens; everything that was acknowledged is noted. Then
 the process group is killed at a random moment. In every third round the restart is killed as well,
-before it is ready. What must hold: the log verifies and continues every checkpoint kept so far; each
+while it mends the log. What must hold: the log verifies and continues every checkpoint kept so far; each
 acknowledged call and refusal has exactly one ending in it, an acting one its opening before; what was
 open at the kill is ended once, as of unknown outcome; each tenant's chain counts without a gap; each
 acknowledged access token is on the record; nothing consumed, rotated away or revoked works again, and
@@ -260,9 +260,7 @@ class Rounds:
         wrong += self.verified(self.kept if number % 10 == 9 else self.kept[-3:])
         wrong += self.record.read_on()
         if number % 3 == 2:
-            self.gate = Gate.demo(self.binary, self.directory, self.port, self.scratch / "errors")
-            time.sleep(self.dice.uniform(0.02, 0.4))
-            self.gate.kill()
+            self.kill_while_mending()
             wrong += self.verified()
         self.start()
         wrong += self.record.read_on()
@@ -282,6 +280,16 @@ class Rounds:
               f"{len(self.record.entries)} entries; {'ok' if not wrong else 'WRONG'}", flush=True)
         self.unknown = unknown
         return wrong
+
+    def kill_while_mending(self):
+        """Starts the gate and kills it as soon as it has written that something's outcome is unknown."""
+        journal = self.directory / "audit" / "journal"
+        before = journal.stat().st_size
+        self.gate = Gate.demo(self.binary, self.directory, self.port, self.scratch / "errors")
+        deadline = time.monotonic() + 30
+        while journal.stat().st_size <= before + self.dice.randrange(1, 8000) and time.monotonic() < deadline:
+            pass
+        self.gate.kill()
 
     def probe(self, load, spare_refresh, spare_codes, since):
         """Unused credentials work after the restart, spent ones do not, these rounds' or earlier ones'."""

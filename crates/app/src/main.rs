@@ -15,6 +15,7 @@ mod keyring;
 mod listeners;
 mod orphans;
 mod secrets;
+mod tour;
 mod wiring;
 
 use std::process::ExitCode;

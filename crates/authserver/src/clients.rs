@@ -74,7 +74,7 @@ impl Server {
         let document = self.fetch(&url).await?;
         let metadata = client_document::check(id.as_str(), &document.bytes).map_err(unusable)?;
         let now = self.now();
-        let max_age = document.max_age.unwrap_or(SHORTEST).max(SHORTEST);
+        let max_age = document.max_age.unwrap_or(SHORTEST).clamp(SHORTEST, LONGEST);
         let client = ClientRecord {
             auth: self.document_auth(&metadata).await?,
             created_at: stored.as_ref().map_or(now, |stored| stored.created_at),

@@ -100,8 +100,9 @@ impl Gate {
 
     async fn read_now(&self, served: &Served) -> Result<(), CatalogueError> {
         let client = ClientFacts {
-            era: Era::Legacy,
-            protocol_version: ProtocolVersion::LATEST_LEGACY.as_str().to_owned(),
+            // The newer era first: it needs no session, and an upstream that lacks it says so.
+            era: Era::Modern,
+            protocol_version: ProtocolVersion::LATEST.as_str().to_owned(),
             // Some servers offer a tool only to clients that can be asked. The reader is never asked.
             capabilities: askable(),
             info: json!({ "name": "sallyport", "version": env!("CARGO_PKG_VERSION") }).as_object().cloned(),

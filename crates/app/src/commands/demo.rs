@@ -33,6 +33,7 @@ use crate::{
     health,
     listeners::{Protection, asked_to_stop, bind, serve},
     secrets::MasterKey,
+    tour,
 };
 
 const TENANT: &str = "demo";
@@ -75,20 +76,20 @@ pub struct Running {
 /// Runs it until asked to stop.
 pub async fn run(command: Demo) -> Result<End> {
     let running = Running::start(&command).await?;
+    if command.tour {
+        // The tour's own lines are all that is on standard output, with `--json` too.
+        let played = tour::play(&running, command.json).await;
+        running.stop().await?;
+        return played;
+    }
     if command.json {
         println!("{}", running.ready_line());
-    }
-    if !command.tour && !command.json {
+    } else {
         running.greet();
     }
-    let end = if command.tour {
-        anyhow::bail!("the tour is not part of this version")
-    } else {
-        asked_to_stop().await?;
-        End::Done
-    };
+    asked_to_stop().await?;
     running.stop().await?;
-    Ok(end)
+    Ok(End::Done)
 }
 
 impl Running {

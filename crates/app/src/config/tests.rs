@@ -73,3 +73,29 @@ fn the_file_that_config_init_writes_is_good() {
     let text = include_str!("../../assets/sallyport.toml");
     parse(text).unwrap();
 }
+
+#[test]
+fn every_key_is_in_the_reference() {
+    fn keys(node: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+        match node {
+            serde_json::Value::Object(members) => {
+                if let Some(serde_json::Value::Object(properties)) = members.get("properties") {
+                    found.extend(properties.keys().cloned());
+                }
+                members.values().for_each(|member| keys(member, found));
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+            _ => {}
+        }
+    }
+    let mut found = std::collections::BTreeSet::new();
+    keys(&Config::schema(), &mut found);
+    assert!(found.len() > 40, "{found:?}");
+    let reference = include_str!("../../../../docs/config.md");
+    // A section stands there as `[name]` or `[[name]]`, every other key as `name`.
+    let missing: Vec<&String> = found
+        .iter()
+        .filter(|key| !reference.contains(&format!("`{key}`")) && !reference.contains(&format!("[{key}]")))
+        .collect();
+    assert!(missing.is_empty(), "docs/config.md says nothing about {missing:?}");
+}

@@ -119,7 +119,11 @@ impl Resources for Two {
             resource(
                 FILES,
                 "files",
-                vec![scope("files:read", "", false), scope("files:write", "files:read", true)],
+                vec![
+                    scope("files:read", "", false),
+                    scope("files:write", "files:read", true),
+                    scope("files:share", "", true),
+                ],
                 "files:read",
             ),
             resource(MAIL, "mail", vec![scope("mail:send", "", true)], "mail:send"),

@@ -47,6 +47,9 @@ async fn a_stolen_code_without_its_verifier_is_worth_nothing_and_is_spent() {
         stolen.retain(|(name, _)| *name != "code_verifier");
         stolen.extend(verifier.map(|verifier| ("code_verifier", verifier)));
         assert_eq!(app.token(&stolen).await.error(), "invalid_grant", "{verifier:?}");
+        let grant = app.log.of(EventKind::Consented)[0].who.clone().unwrap().grant.unwrap();
+        let grant = app.store.grant(&grant).await.unwrap().unwrap();
+        assert!(grant.revoked_at.is_some(), "the grant went with it");
         assert_eq!(app.token(&redeem(&client, LOOPBACK, &code)).await.error(), "invalid_grant", "spent");
         assert!(app.log.of(EventKind::TokenIssued).is_empty());
     }

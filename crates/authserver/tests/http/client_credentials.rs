@@ -50,7 +50,7 @@ async fn scopes_are_cut_to_the_agents_and_a_broad_scope_covers_a_narrow_one() {
         let answer = app.token(&ask(&[("resource", FILES), ("scope", asked)])).await;
         assert_eq!(answer.text("scope"), given, "{asked}");
     }
-    for asked in ["mail:send", "openid", "*"] {
+    for asked in ["mail:send", "files:share", "openid", "*"] {
         assert_eq!(app.token(&ask(&[("resource", FILES), ("scope", asked)])).await.error(), "invalid_scope", "{asked}");
     }
 }
@@ -76,6 +76,12 @@ async fn an_agents_client_never_acts_for_a_person_and_a_persons_client_never_as_
     assert_eq!(app.token(&form).await.error(), "unauthorized_client");
     let page = app.alice().authorize(&request("robot", WEB_REDIRECT)).await;
     assert_eq!((page.status, page.location()), (StatusCode::BAD_REQUEST, None));
+    let mut robot = app.store.client(&"robot".parse().unwrap()).await.unwrap().unwrap();
+    robot.redirect_uris = vec![WEB_REDIRECT.into()];
+    robot.grant_types.push("authorization_code".into());
+    app.store.put_client(&robot).await.unwrap();
+    let answer = app.alice().authorize(&request("robot", WEB_REDIRECT)).await;
+    assert_eq!(answer.answered("error").as_deref(), Some("unauthorized_client"), "not even if misconfigured");
 }
 
 #[tokio::test]

@@ -125,3 +125,15 @@ async fn a_step_up_shows_what_is_added_and_gives_what_is_asked() {
     let redeem = [&crate::app::redeem("web", WEB_REDIRECT, &narrow)[..], &[("client_secret", SECRET)]].concat();
     assert_eq!(app.token(&redeem).await.text("scope"), "files:read", "no more than asked");
 }
+
+#[tokio::test]
+async fn a_later_consent_adds_to_an_earlier_one_for_the_same_redirect_uri() {
+    let app = App::new().await;
+    let mut alice = app.alice();
+    alice.code(&request("web", WEB_REDIRECT)).await;
+    alice.code(&changed(request("web", WEB_REDIRECT), "scope", "files:share")).await;
+    for scope in ["files:read", "files:share", "files:read files:share"] {
+        let answer = alice.authorize(&changed(request("web", WEB_REDIRECT), "scope", scope)).await;
+        assert!(answer.answered("code").is_some(), "{scope}");
+    }
+}

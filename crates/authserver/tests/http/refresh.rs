@@ -123,3 +123,14 @@ async fn whatever_ends_the_person_session_client_or_tenant_ends_refreshing() {
     Directory::set_disabled(app.store.as_ref(), &UserId::new("alice").unwrap(), true).await.unwrap();
     assert_eq!(app.token(&refresh(&client, &token)).await.error(), "invalid_grant", "disabled");
 }
+
+#[tokio::test]
+async fn a_client_that_loses_the_grant_type_cannot_go_on_refreshing() {
+    let app = App::new().await;
+    let client = app.register().await;
+    let token = app.tokens(&client, LOOPBACK).await.text("refresh_token");
+    let mut record = app.store.client(&client.parse().unwrap()).await.unwrap().unwrap();
+    record.grant_types = vec!["authorization_code".into()];
+    app.store.put_client(&record).await.unwrap();
+    assert_eq!(app.token(&refresh(&client, &token)).await.error(), "unauthorized_client");
+}

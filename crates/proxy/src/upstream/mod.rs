@@ -94,7 +94,8 @@ pub struct Timeouts {
     /// whole of the upstream's work).
     pub first: Duration,
     /// Between two pieces of an answer; a keep-alive counts as a piece. Streams that may rightly be quiet
-    /// (GET, `subscriptions/listen`) have none.
+    /// (GET, `subscriptions/listen`) have none, and a call that has asked the client something gets at
+    /// least [`ASKED_IDLE`], since a person may be thinking.
     pub idle: Duration,
     /// A whole call, however lively. `None`: no bound.
     pub total: Option<Duration>,
@@ -103,6 +104,9 @@ pub struct Timeouts {
     /// a while.
     pub probe: Duration,
 }
+
+/// The least [`Timeouts::idle`] of a call on whose stream the upstream has sent a request.
+pub const ASKED_IDLE: Duration = Duration::from_secs(15 * 60);
 
 impl Default for Timeouts {
     fn default() -> Self {

@@ -211,3 +211,17 @@ async fn a_connection_is_used_again_after_either_form_of_answer() {
     let peers: std::collections::HashSet<_> = server.seen().iter().map(|seen| seen.peer).collect();
     assert_eq!(peers.len(), 1);
 }
+
+#[tokio::test]
+async fn an_upstream_that_asked_something_may_wait_for_a_person() {
+    let server = legacy(|_| {
+        let ask = event(json!({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {}}));
+        open_events(futures::stream::iter([ask]).chain(futures::stream::pending()))
+    })
+    .await;
+    let session = server.open(&legacy_client()).await;
+    let mut stream = session.request(tool(7, "t", json!({}))).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    let silence = quick().idle * 2;
+    assert!(tokio::time::timeout(silence, stream.next()).await.is_err(), "no time-out while it waits");
+}

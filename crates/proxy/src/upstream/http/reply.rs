@@ -17,7 +17,7 @@ use sallyport_mcp::{
 use tokio::time::Instant;
 
 use super::{claim, media_type};
-use crate::upstream::{Delivered, UpstreamError, UpstreamStream};
+use crate::upstream::{ASKED_IDLE, Delivered, UpstreamError, UpstreamStream};
 
 /// What a stream may end with.
 #[derive(Debug, Clone)]
@@ -225,6 +225,9 @@ impl EventReader {
         let Delivered::Message { message, sse_id, retry_ms } = delivered else { return Some(Ok(delivered)) };
         match judge(message, &self.ending) {
             Ok((message, last)) => {
+                if matches!(message, Message::Request(_)) {
+                    self.clock.idle = self.clock.idle.map(|idle| idle.max(ASKED_IDLE));
+                }
                 if last {
                     self.ready.clear();
                     if let Some(body) = self.body.take() {

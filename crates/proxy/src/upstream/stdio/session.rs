@@ -19,7 +19,7 @@ use super::{
     process::Process,
 };
 use crate::upstream::{
-    Delivered, Outgoing, ServerFacts, Timeouts, UpstreamError, UpstreamSession, UpstreamStream,
+    ASKED_IDLE, Delivered, Outgoing, ServerFacts, Timeouts, UpstreamError, UpstreamSession, UpstreamStream,
     handshake::complete_meta,
 };
 
@@ -202,6 +202,9 @@ impl CallStream {
             },
         };
         self.heard = true;
+        if matches!(&item, Some(Ok(delivered)) if matches!(delivered.message(), Some(Message::Request(_)))) {
+            self.timeouts.idle = self.timeouts.idle.max(ASKED_IDLE);
+        }
         let more = matches!(&item, Some(Ok(delivered)) if !is_response(delivered));
         self.finished = !more;
         item
