@@ -145,7 +145,8 @@ class Record:
     def __init__(self, binary, directory):
         self.binary, self.directory, self.entries = binary, directory, []
         self.sequences = collections.Counter()
-        self.opened, self.ends, self.tagged, self.refused, self.issued = {}, collections.defaultdict(list), collections.defaultdict(list), collections.Counter(), set()
+        self.opened, self.ends, self.tagged = {}, collections.defaultdict(list), collections.defaultdict(list)
+        self.refused, self.issued, self.told = collections.Counter(), set(), set()
 
     def read_on(self):
         """Takes in what is new; what is wrong with it."""
@@ -198,8 +199,11 @@ class Record:
             if index < before:
                 ends = self.ends[call]
                 unknown[kind] += any(end == "outcome_unknown" for _, end in ends)
+                if call in self.told:
+                    continue
                 if len(ends) != 1 or ends[0][1] not in (OPENS[kind], "outcome_unknown") or ends[0][0] <= index:
                     wrong.append(f"{kind} at {index} (call {call}) has the ends {ends}")
+                    self.told.add(call)
         return wrong, unknown
 
 

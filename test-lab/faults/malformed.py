@@ -215,7 +215,7 @@ def modern_cases(s):
         yield f"{key} a list", {}, json.dumps(s.message(params=s.params(_meta={**modern_meta(), META + key: []}))).encode(), PARAMS
     yield "protocolVersion a number", {}, json.dumps(s.message(params=s.params(_meta={**modern_meta(), META + "protocolVersion": 5}))).encode(), PARAMS
     yield "no _meta", {}, json.dumps(s.message(params=s.params(_meta=...))).encode(), PARAMS
-    yield "a response", {}, b'{"jsonrpc":"2.0","id":1,"result":{}}', INVALID
+    yield "a response", {}, b'{"jsonrpc":"2.0","id":7,"result":{}}', INVALID
 
 
 def batch_cases(s):
@@ -227,7 +227,9 @@ def batch_cases(s):
     yield "a batch of 33", [{**one, "id": n} for n in range(33)], False
     yield "a batch with one id twice", [one, one], False
     yield "a batch with a number in it", [one, 5], False
-    yield "a batch with initialize in it", [one, {"jsonrpc": "2.0", "id": 9, "method": "initialize", "params": {}}], False
+    yield "a batch with initialize in it", [{**one, "id": 8}, s.message(method="initialize", params={})], False
+    modern = {**one["params"], "_meta": modern_meta()}
+    yield "a batch with a modern request in it", [{**one, "id": 8}, {**one, "params": modern}], False
 
 
 class Trial:
@@ -524,7 +526,7 @@ def main():
     for entry in export(options.binary.resolve(), data):
         event = entry["event"]
         agent = (event.get("source") or {}).get("user_agent")
-        if event.get("who") or event["facts"].get("client") if event.get("facts") else event.get("who"):
+        if event.get("who") or event.get("facts", {}).get("client"):
             recorded[agent] += 1
         if event["kind"] == "strangers_refused":
             counted += event["facts"]["times"]

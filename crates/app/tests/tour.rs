@@ -1,5 +1,7 @@
 //! `sallyport demo --tour --json`, the built binary, from outside.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 use std::process::{Command, Output};
 
 use serde_json::Value;

@@ -2,7 +2,7 @@
 //!
 //! What one principal is shown never becomes a pin: the gate reads for itself.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use futures::StreamExt;
 use sallyport_mcp::{
@@ -20,7 +20,7 @@ use crate::{
     gate::Gate,
     listen::unaskable,
     record::hex,
-    served::{Live, Served, kind_of, lists_of, pin_of},
+    served::{LastRead, Live, Served, kind_of, lists_of, pin_of},
     upstream::{ClientFacts, Outgoing, ProcessOwner, UpstreamError, UpstreamSession},
 };
 
@@ -69,10 +69,10 @@ impl Gate {
         let mut failed = Vec::new();
         for served in self.all_served() {
             let mut reading = served.reading.lock().await;
-            if let Err(error) = self.read_now(served).await {
-                failed.push((served.name().to_string(), error));
+            match self.read_now(served).await {
+                Ok(last) => *reading = last,
+                Err(error) => failed.push((served.name().to_string(), error)),
             }
-            *reading = Some(Instant::now());
         }
         failed
     }
@@ -80,15 +80,19 @@ impl Gate {
     /// Reads one catalogue unless that was just done. Whether it was read.
     pub(crate) async fn read_catalogue(&self, served: &Arc<Served>) -> bool {
         let mut reading = served.reading.lock().await;
-        if Served::is_calm(*reading) {
+        if served.is_calm(*reading) {
             return true;
         }
-        let read = self.read_now(served).await;
-        *reading = Some(Instant::now());
-        if let Err(error) = &read {
-            tracing::warn!(upstream = %served.name(), %error, "the catalogue could not be read");
+        match self.read_now(served).await {
+            Ok(last) => {
+                *reading = last;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(upstream = %served.name(), %error, "the catalogue could not be read");
+                false
+            }
         }
-        read.is_ok()
     }
 
     /// Reads the catalogue anew if a list shows something that is not pinned as it stands.
@@ -98,38 +102,54 @@ impl Gate {
         }
     }
 
-    async fn read_now(&self, served: &Served) -> Result<(), CatalogueError> {
+    /// Reads what the upstream offers: in the newer era if it speaks that (it needs no session, and an
+    /// upstream that lacks it says so), and in the older one too once a client's session spoke it.
+    async fn read_now(&self, served: &Served) -> Result<LastRead, CatalogueError> {
+        let (mut lists, era) = self.read_in(served, ProtocolVersion::LATEST).await?;
+        let both = era == Era::Modern && served.speaks_legacy();
+        if both {
+            lists.extend(self.read_in(served, ProtocolVersion::LATEST_LEGACY).await?.0);
+        }
+        self.pin(served, lists).await?;
+        Ok(LastRead { at: Some(Instant::now()), legacy: both || era == Era::Legacy })
+    }
+
+    async fn read_in(&self, served: &Served, version: ProtocolVersion) -> Result<(Lists, Era), CatalogueError> {
         let client = ClientFacts {
-            // The newer era first: it needs no session, and an upstream that lacks it says so.
-            era: Era::Modern,
-            protocol_version: ProtocolVersion::LATEST.as_str().to_owned(),
+            era: version.era(),
+            protocol_version: version.as_str().to_owned(),
             // Some servers offer a tool only to clients that can be asked. The reader is never asked.
             capabilities: askable(),
             info: json!({ "name": "sallyport", "version": env!("CARGO_PKG_VERSION") }).as_object().cloned(),
         };
         let owner = ProcessOwner::Tenant(TenantId::new(GATE_TENANT).expect("a slug"));
         let leg = self.connector().open(&served.offered().spec, &client, &owner).await?;
-        let read = self.read_lists(served, leg.as_ref()).await;
+        let read = read_lists(leg.as_ref()).await;
+        let era = leg.facts().era;
         leg.close().await;
-        read
+        Ok((read?, era))
     }
 
-    async fn read_lists(&self, served: &Served, leg: &dyn UpstreamSession) -> Result<(), CatalogueError> {
+    async fn pin(&self, served: &Served, lists: Lists) -> Result<(), CatalogueError> {
         let now = self.clock().now();
-        for list in lists_of(&leg.facts().about) {
-            let definitions = match read_list(leg, list).await {
-                // Servers that say `resources` need not have templates.
-                Err(CatalogueError::List { .. }) if list == ListKind::ResourceTemplates => Vec::new(),
-                other => other?,
-            };
-            let pins: Vec<_> = definitions.iter().map(|definition| pin_of(definition, now)).collect();
-            let changes = self.store().pin(served.name(), kind_of(list), &pins).await?;
-            for change in changes {
+        let mut all = Vec::new();
+        let kinds = [ListKind::Tools, ListKind::Resources, ListKind::ResourceTemplates, ListKind::Prompts];
+        for kind in kinds {
+            let listed = lists.iter().filter(|(list, _)| *list == kind);
+            let pins: Vec<_> =
+                listed.clone().flat_map(|(_, all)| all).map(|definition| pin_of(definition, now)).collect();
+            if listed.count() == 0 {
+                continue;
+            }
+            // One wording a name is kept; the other of a server of both eras is known while we run.
+            let mut seen = HashSet::new();
+            let kept: Vec<_> = pins.iter().filter(|pin| seen.insert(pin.name.clone())).cloned().collect();
+            for change in self.store().pin(served.name(), kind_of(kind), &kept).await? {
                 self.record_change(served, &change).await?;
             }
+            all.extend(pins);
         }
-        let pins = self.store().pinned(served.name()).await?;
-        served.set_live(Live::of(served.name(), &pins));
+        served.set_live(Live::of(served.name(), &all));
         Ok(())
     }
 
@@ -152,6 +172,22 @@ impl Gate {
         self.records().recorder.record(event).await?;
         Ok(())
     }
+}
+
+/// Definitions by list.
+type Lists = Vec<(ListKind, Vec<Definition>)>;
+
+async fn read_lists(leg: &dyn UpstreamSession) -> Result<Lists, CatalogueError> {
+    let mut lists = Vec::new();
+    for list in lists_of(&leg.facts().about) {
+        let definitions = match read_list(leg, list).await {
+            // Servers that say `resources` need not have templates.
+            Err(CatalogueError::List { .. }) if list == ListKind::ResourceTemplates => Vec::new(),
+            other => other?,
+        };
+        lists.push((list, definitions));
+    }
+    Ok(lists)
 }
 
 async fn read_list(leg: &dyn UpstreamSession, list: ListKind) -> Result<Vec<Definition>, CatalogueError> {

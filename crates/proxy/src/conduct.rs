@@ -87,6 +87,6 @@ pub(crate) async fn open(
         id: request.id.clone(),
         list,
         open,
-        _slot: slot,
+        slot,
     })
 }

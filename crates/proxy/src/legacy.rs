@@ -68,6 +68,9 @@ async fn opened(
     let client = client_facts(&request, asked)?;
     let owner = ProcessOwner::Principal(caller.binding());
     let leg = gate.connector().open(&served.offered().spec, &client, &owner).await?;
+    if leg.facts().era == Era::Legacy {
+        served.note_legacy();
+    }
     let (version, result) = match greeting(leg.as_ref(), asked) {
         Ok(greeting) => greeting,
         Err(refusal) => {

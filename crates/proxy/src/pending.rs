@@ -33,7 +33,7 @@ pub(crate) struct Pending {
     pub(crate) id: RequestId,
     pub(crate) list: Option<ListKind>,
     pub(crate) open: Open,
-    pub(crate) _slot: Slot,
+    pub(crate) slot: Slot,
 }
 
 impl Pending {
@@ -53,6 +53,8 @@ impl Pending {
             Ok(_) => Frame::Answer { response, status, id: event_id },
             Err(error) => unrecorded(&error, id),
         };
+        // Before the client can ask for the place again.
+        drop(self.slot);
         // A client that is gone has lost nothing but its answer: the record stands.
         let _ = outlet.send(frame).await;
     }
@@ -63,6 +65,7 @@ impl Pending {
             Ok(_) => Frame::Refused { refusal, id: Some(self.id) },
             Err(error) => unrecorded(&error, self.id),
         };
+        drop(self.slot);
         let _ = outlet.send(frame).await;
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -49,7 +52,8 @@ impl Tool {
 #[derive(Debug, Default)]
 pub struct Live {
     tools: BTreeMap<String, Arc<Tool>>,
-    hashes: HashMap<(DefinitionKind, String), [u8; 32]>,
+    /// A server of both eras may word one definition in two ways; both are pinned then.
+    hashes: HashMap<(DefinitionKind, String), Vec<[u8; 32]>>,
 }
 
 impl Live {
@@ -57,14 +61,22 @@ impl Live {
     pub(crate) fn of(upstream: &UpstreamName, pins: &[Definition]) -> Self {
         let mut live = Self::default();
         for pin in pins {
-            live.hashes.insert((pin.kind, pin.name.clone()), pin.sha256);
+            live.hashes.entry((pin.kind, pin.name.clone())).or_default().push(pin.sha256);
             if pin.kind == DefinitionKind::Tool
                 && let Some(tool) = tool_of(upstream, pin)
             {
-                live.tools.insert(pin.name.clone(), Arc::new(tool));
+                live.add(tool);
             }
         }
         live
+    }
+
+    /// Of two wordings of one tool the stricter counts.
+    fn add(&mut self, tool: Tool) {
+        let stricter = self.tools.get(&tool.name).is_none_or(|kept| tool.acts() && !kept.acts());
+        if stricter {
+            self.tools.insert(tool.name.clone(), Arc::new(tool));
+        }
     }
 
     /// All tools, by name.
@@ -79,7 +91,7 @@ impl Live {
 
     /// Whether exactly this definition is pinned.
     pub(crate) fn has(&self, kind: DefinitionKind, name: &str, sha256: &[u8; 32]) -> bool {
-        self.hashes.get(&(kind, name.to_owned())) == Some(sha256)
+        self.hashes.get(&(kind, name.to_owned())).is_some_and(|pinned| pinned.contains(sha256))
     }
 }
 
@@ -139,13 +151,31 @@ pub struct Served {
     resource: String,
     resource_metadata: String,
     live: RwLock<Arc<Live>>,
-    /// Held while the catalogue is read; says when that was last done.
-    pub(crate) reading: tokio::sync::Mutex<Option<Instant>>,
+    /// Held while the catalogue is read; says when that was last done, and in which eras.
+    pub(crate) reading: tokio::sync::Mutex<LastRead>,
+    /// Whether a client's session spoke the legacy era with this upstream.
+    legacy: AtomicBool,
+}
+
+/// The last time that a catalogue was read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LastRead {
+    /// When; never if it failed.
+    pub(crate) at: Option<Instant>,
+    /// Whether what legacy clients are shown was read too.
+    pub(crate) legacy: bool,
 }
 
 impl Served {
     pub(crate) fn new(offered: Offered, resource: String, resource_metadata: String) -> Self {
-        Self { offered, resource, resource_metadata, live: RwLock::default(), reading: tokio::sync::Mutex::default() }
+        Self {
+            offered,
+            resource,
+            resource_metadata,
+            live: RwLock::default(),
+            reading: tokio::sync::Mutex::default(),
+            legacy: AtomicBool::new(false),
+        }
     }
 
     /// Its name.
@@ -180,8 +210,18 @@ impl Served {
     }
 
     /// Whether the catalogue was read so recently that reading it again would tell nothing.
-    pub(crate) fn is_calm(last: Option<Instant>) -> bool {
-        last.is_some_and(|last| last.elapsed() < CALM)
+    pub(crate) fn is_calm(&self, last: LastRead) -> bool {
+        last.at.is_some_and(|at| at.elapsed() < CALM) && (last.legacy || !self.speaks_legacy())
+    }
+
+    /// A client's session speaks the legacy era with the upstream: what it is shown there has to be read
+    /// as well, since a server of both eras need not show the same in each.
+    pub(crate) fn note_legacy(&self) {
+        self.legacy.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn speaks_legacy(&self) -> bool {
+        self.legacy.load(Ordering::Relaxed)
     }
 
     /// What reading resources, prompts and completions needs.

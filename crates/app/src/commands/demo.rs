@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use aws_lc_rs::digest::{SHA256, digest};
-use sallyport_authserver::{AuthServerConfig, PreregisteredClient};
+use sallyport_authserver::{AuthServerConfig, PreregisteredClient, Rates};
 use sallyport_demo::Demo as HelpDesk;
 use sallyport_identity::{IdentityConfig, NewPerson, hash_password};
 use sallyport_model::{AgentId, ClientId, Rng, Secret, SystemRng, TenantId, UpstreamName};
@@ -77,10 +77,14 @@ pub struct Running {
 pub async fn run(command: Demo) -> Result<End> {
     let running = Running::start(&command).await?;
     if command.tour {
-        // The tour's own lines are all that is on standard output, with `--json` too.
-        let played = tour::play(&running, command.json).await;
+        let played = tokio::select! {
+            played = tour::play(&running) => played,
+            _ = asked_to_stop() => Err(anyhow::anyhow!("the tour was stopped before its end")),
+        };
+        // Before anything is printed: a reader that goes away leaves nothing of the demo behind.
         running.stop().await?;
-        return played;
+        // The tour's own lines are all that is on standard output, with `--json` too.
+        return Ok(played?.print(command.json));
     }
     if command.json {
         println!("{}", running.ready_line());
@@ -258,7 +262,13 @@ fn settings(
             limits: Limits::default(),
             upstreams: vec![offered],
         },
-        oauth: AuthServerConfig { dynamic_registration: true, clients: vec![client], ..AuthServerConfig::new(origin) },
+        oauth: AuthServerConfig {
+            dynamic_registration: true,
+            clients: vec![client],
+            // Every client on this machine registers from one address.
+            rates: Rates { registrations_per_hour: 1000, ..Rates::default() },
+            ..AuthServerConfig::new(origin)
+        },
         identity: IdentityConfig::default(),
         documents: AddressPolicy::PublicOnly,
         announce,

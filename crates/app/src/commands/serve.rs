@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use sallyport_authserver::{AuthServerConfig, IntrospectionCaller, PreregisteredClient};
+use sallyport_authserver::{AuthServerConfig, IntrospectionCaller, PreregisteredClient, Rates};
 use sallyport_identity::IdentityConfig;
 use sallyport_model::{ClientId, SystemRng};
 use sallyport_outbound::AddressPolicy;
@@ -174,6 +174,7 @@ fn oauth(config: &Config) -> Result<AuthServerConfig> {
         dynamic_registration: config.oauth.dynamic_registration,
         client_documents: config.oauth.client_documents,
         always_ask_consent: config.oauth.always_ask_consent,
+        rates: Rates { registrations_per_hour: config.oauth.registrations_per_hour.max(1), ..Rates::default() },
         clients,
         introspection_callers,
         ..AuthServerConfig::new(issuer)

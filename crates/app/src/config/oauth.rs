@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub struct OAuth {
     /// Whether strangers may register clients (RFC 7591). Default: false.
     pub dynamic_registration: bool,
+    /// How many registrations one address may make an hour. Default: 30.
+    pub registrations_per_hour: u32,
     /// Whether clients may be known by a Client ID Metadata Document. Default: true.
     pub client_documents: bool,
     /// A person's access token, seconds. Default: 300; at most 3600.
@@ -63,6 +65,7 @@ impl Default for OAuth {
     fn default() -> Self {
         Self {
             dynamic_registration: false,
+            registrations_per_hour: 30,
             client_documents: true,
             access_token_seconds: 300,
             refresh_idle_minutes: 8 * 60,

@@ -198,6 +198,12 @@ pub fn result_text(reply: &Reply) -> String {
     text(&reply.json()["result"]["content"][0], "text")
 }
 
+/// Whether a call that did nothing was held back, rather than merely failed: the token was good and
+/// enough, and the gate or the server answered.
+pub fn held_back(reply: &Reply) -> bool {
+    matches!(reply.status, 200 | 202 | 403) && reply.challenge("error").is_none()
+}
+
 /// The status of a tool call, with the tool's own word on whether it worked.
 pub fn result_status(reply: &Reply) -> String {
     let message = reply.json();

@@ -43,11 +43,18 @@ struct Tour<'a> {
     browser: Browser,
 }
 
-/// Plays the tour and prints it; [`End::No`] while any of the ten questions is not held.
+/// What a tour found.
+pub struct Findings {
+    endpoint: String,
+    answers: Vec<Answer>,
+    seconds: f64,
+}
+
+/// Plays the ten questions.
 ///
 /// # Errors
 /// When the demo cannot be reached or discovered at all.
-pub async fn play(running: &Running, json: bool) -> Result<End> {
+pub async fn play(running: &Running) -> Result<Findings> {
     let start = Instant::now();
     let endpoint = running.endpoint();
     let web = Web::new(&Url::parse(&endpoint)?)?;
@@ -60,19 +67,24 @@ pub async fn play(running: &Running, json: bool) -> Result<End> {
         answers.push(questions::ask(&mut tour, number).await);
     }
     answers.sort_by_key(Answer::number);
-    if json {
-        answers.iter().for_each(|answer| anstream::println!("{}", answer.json()));
-    } else {
-        anstream::println!("The ten questions, put to {endpoint}");
-        answers.iter().for_each(Answer::print);
+    Ok(Findings { endpoint, answers, seconds: milliseconds(start) / 1000.0 })
+}
+
+impl Findings {
+    /// Prints them on standard output, for people or a JSON object a line; [`End::No`] while any of the
+    /// ten questions is not held.
+    pub fn print(&self, json: bool) -> End {
+        let count = |verdict| self.answers.iter().filter(|answer| answer.verdict() == verdict).count();
+        let (held, partly, open) = (count(Verdict::Held), count(Verdict::Partly), count(Verdict::Open));
+        if json {
+            self.answers.iter().for_each(|answer| anstream::println!("{}", answer.json()));
+        } else {
+            anstream::println!("The ten questions, put to {}", self.endpoint);
+            self.answers.iter().for_each(Answer::print);
+            anstream::println!("\nHeld {held}, partly {partly}, open {open}; played in {:.1} s.", self.seconds);
+        }
+        if held == self.answers.len() { End::Done } else { End::No }
     }
-    let count = |verdict| answers.iter().filter(|answer| answer.verdict() == verdict).count();
-    let (held, partly, open) = (count(Verdict::Held), count(Verdict::Partly), count(Verdict::Open));
-    if !json {
-        let seconds = milliseconds(start) / 1000.0;
-        anstream::println!("\nHeld {held}, partly {partly}, open {open}; played in {seconds:.1} s.");
-    }
-    Ok(if held == answers.len() { End::Done } else { End::No })
 }
 
 impl Tour<'_> {

@@ -103,8 +103,8 @@ impl Reply {
         }
         let text = self.text();
         let events = text.lines().filter_map(|line| line.strip_prefix("data:"));
-        let messages = events.filter_map(|event| serde_json::from_str::<Value>(event.trim()).ok());
-        messages.filter(|message| message.get("id").is_some()).next_back().unwrap_or_default()
+        let mut messages = events.filter_map(|event| serde_json::from_str::<Value>(event.trim()).ok());
+        messages.rfind(|message| message.get("id").is_some()).unwrap_or_default()
     }
 
     /// The status and, where there is one, the OAuth error.

@@ -1,5 +1,10 @@
 //! The gate from outside: real tokens, a real store, upstreams in every era and transport.
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers outside")]
 
+mod attacks;
+mod catalogue;
+mod limits;
 mod pairs;
+mod processes;
+mod records;
 mod rig;

@@ -4,7 +4,13 @@ use anyhow::Result;
 use sallyport_demo::Access;
 use serde_json::{Value, json};
 
-use super::super::{Tour, answer::Answer, client::Tokens, client::text, mcp::result_text};
+use super::super::{
+    Tour,
+    answer::Answer,
+    client::Tokens,
+    client::text,
+    mcp::{held_back, result_text},
+};
 
 /// Puts it.
 pub async fn ask(tour: &mut Tour<'_>, answer: &mut Answer) -> Result<()> {
@@ -49,7 +55,7 @@ async fn deleting(tour: &Tour<'_>, answer: &mut Answer, all: &Tokens) -> Result<
     let word = if there { "is still there" } else { "is gone, and nobody was asked" };
     answer.core(
         "deleting a customer waits for a person",
-        there,
+        there && held_back(&reply),
         format!("{} `{}`; {victim} {word}", reply.status, result_text(&reply)),
     );
     Ok(())
@@ -60,14 +66,18 @@ async fn reaching_out(tour: &Tour<'_>, answer: &mut Answer, all: &Tokens) -> Res
     let mail = json!({"to": "a@customer.example", "subject": "tour", "body": "tour"});
     let sent = tour.mcp.tool(all, "send_mail", mail).await?;
     let now = tour.running.desk.desk().outbox.len() - before;
-    answer.core("sending a mail waits", now == 0, format!("{}; {now} mail(s) sent", sent.status));
+    answer.core("sending a mail waits", now == 0 && held_back(&sent), format!("{}; {now} mail(s) sent", sent.status));
     let staff = "tour@demo.example";
     let granted = tour.mcp.tool(all, "grant_access", json!({"email": staff, "access": Access::Viewer})).await?;
     let has = tour.running.desk.desk().access.contains_key(staff);
     let word = if has { "access was given" } else { "none was given" };
-    answer.core("giving access waits", !has, format!("{}; {word}", granted.status));
+    answer.core("giving access waits", !has && held_back(&granted), format!("{}; {word}", granted.status));
     let exported = tour.mcp.tool(all, "export_customers", json!({})).await?;
     let rows = result_text(&exported).lines().skip(1).count();
-    answer.saw("exporting all customers waits", rows == 0, format!("{}; {rows} customers handed out", exported.status));
+    answer.saw(
+        "exporting all customers waits",
+        rows == 0 && held_back(&exported),
+        format!("{}; {rows} customers handed out", exported.status),
+    );
     Ok(())
 }

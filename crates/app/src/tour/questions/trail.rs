@@ -1,10 +1,14 @@
 //! Question 7: the audit trail. Reads the log's own files, with the deployment's keys.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use sallyport_export::{ExportEntry, write_ocsf};
-use sallyport_ledger::{LogReader, VerifyOptions, verify};
+use sallyport_ledger::{LedgerError, LogReader, Verified, VerifierKey, VerifyOptions, verify};
 use sallyport_model::{
     AuditEvent, EventKind, PrincipalKind, Rng as _, SystemRng,
     event::{CallFacts, OutcomeStatus},
@@ -155,7 +159,7 @@ fn complete(event: &AuditEvent) -> (bool, String) {
         && event.tenant.is_some()
         && event.source.is_some();
     let (took, tenant) = (outcome.latency_us as f64 / 1000.0, event.tenant.as_ref().map_or("-", |id| id.as_str()));
-    let (tool, code, time) = (call.name.as_deref().unwrap_or("-"), &decision.code, json!(event.time));
+    let (tool, code, time) = (call.name.as_deref().unwrap_or("-"), &decision.code, event.time);
     let status = json!(outcome.status);
     (whole, format!("{tool} of tenant {tenant}: {code}, {status}, {took:.1} ms, at {time}").replace('"', ""))
 }
@@ -183,17 +187,27 @@ fn verified(tour: &Tour<'_>, answer: &mut Answer) -> Result<()> {
     };
     answer.core("the signed log verifies", result.is_ok(), observed);
     let copy = tour.running.data.join("tour-copy");
-    copy_directory(log.dir(), &copy)?;
-    let spoiled = spoil(&copy);
-    let result = verify(&copy, key, key.name(), &VerifyOptions::default());
-    std::fs::remove_dir_all(&copy).context("the copy of the log could not be removed")?;
-    spoiled?;
-    let observed = result.as_ref().map_or_else(ToString::to_string, |_| "it verifies".to_owned());
-    answer.core("a copy with one byte changed does not", result.is_err(), observed);
+    let spoiled = copied_and_spoiled(log.dir(), &copy, key);
+    if copy.exists() {
+        std::fs::remove_dir_all(&copy).context("the copy of the log could not be removed")?;
+    }
+    let (whole, changed) = spoiled?;
+    let observed = changed.as_ref().map_or_else(ToString::to_string, |_| "it verifies".to_owned());
+    answer.core("a copy with one byte changed does not", whole.is_ok() && changed.is_err(), observed);
     Ok(())
 }
 
-fn copy_directory(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
+type Verification = Result<Verified, LedgerError>;
+
+/// What verifying a copy of the log says, before and after one of its bytes was changed.
+fn copied_and_spoiled(log: &Path, copy: &Path, key: &VerifierKey) -> Result<(Verification, Verification)> {
+    copy_directory(log, copy)?;
+    let whole = verify(copy, key, key.name(), &VerifyOptions::default());
+    spoil(copy)?;
+    Ok((whole, verify(copy, key, key.name(), &VerifyOptions::default())))
+}
+
+fn copy_directory(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
@@ -208,7 +222,7 @@ fn copy_directory(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
 }
 
 /// Changes a byte in the middle of the entries of the first tile that is found.
-fn spoil(log: &std::path::Path) -> Result<()> {
+fn spoil(log: &Path) -> Result<()> {
     let entries = log.join("tile/entries");
     let file = largest_file(&entries)?.with_context(|| format!("{} holds no tile", entries.display()))?;
     let mut bytes = std::fs::read(&file)?;
@@ -217,8 +231,8 @@ fn spoil(log: &std::path::Path) -> Result<()> {
     Ok(std::fs::write(&file, bytes)?)
 }
 
-fn largest_file(directory: &std::path::Path) -> Result<Option<std::path::PathBuf>> {
-    let mut found: Option<(u64, std::path::PathBuf)> = None;
+fn largest_file(directory: &Path) -> Result<Option<PathBuf>> {
+    let mut found: Option<(u64, PathBuf)> = None;
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         let path = if path.is_dir() { largest_file(&path)? } else { Some(path) };

@@ -131,7 +131,7 @@ impl<'a> Client<'a> {
         client.session = Some(reply.header("mcp-session-id").to_owned());
         client.greeting = reply.json().await["result"].clone();
         let said = client.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string()).await;
-        assert_eq!(said.status, StatusCode::ACCEPTED);
+        assert_eq!(said.status, StatusCode::ACCEPTED, "{upstream} {version}");
         client
     }
 
@@ -213,6 +213,15 @@ impl<'a> Client<'a> {
     /// Sends a request and reads its answer; refuses to be asked.
     pub async fn request(&self, method: &str, params: Value) -> Exchange {
         self.converse(method, params, &|asked, _| panic!("unexpected question {asked}")).await
+    }
+
+    /// Sends a request and reads its answer, be it a question.
+    pub async fn request_once(&self, method: &str, params: Value) -> Exchange {
+        let mut exchange = Exchange::default();
+        let id = self.id();
+        let reply = self.post(&self.message(Some(id), method, params)).await;
+        self.read(reply, id, &mut exchange, &|asked, _| panic!("unexpected question {asked}")).await;
+        exchange
     }
 
     pub async fn call(&self, tool: &str, arguments: Value) -> Exchange {

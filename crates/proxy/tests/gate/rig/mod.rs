@@ -60,7 +60,7 @@ pub struct Rig {
     key: SigningKey,
     pkcs8: Vec<u8>,
     background: Vec<tokio::task::JoinHandle<()>>,
-    pub dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl Drop for Rig {
@@ -77,6 +77,17 @@ impl Rig {
 
     /// A gate in front of `offered`, its catalogues read.
     pub async fn with(offered: Vec<Offered>, limits: Limits) -> Self {
+        let rig = Self::made(offered, limits).await;
+        assert!(rig.gate.read_catalogues().await.is_empty(), "every catalogue can be read");
+        rig
+    }
+
+    /// A gate that has read no catalogue.
+    pub async fn unread(offered: Vec<Offered>) -> Self {
+        Self::made(offered, Limits::default()).await
+    }
+
+    async fn made(offered: Vec<Offered>, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path().join("private/store.db"), zeroize::Zeroizing::new([7; 32])).unwrap();
         let store = Arc::new(store);
@@ -105,12 +116,11 @@ impl Rig {
         };
         let gate = Gate::new(config, deps);
         view.poll(store.as_ref()).await.unwrap();
-        assert!(gate.read_catalogues().await.is_empty(), "every catalogue can be read");
         let background = vec![
             tokio::spawn(Arc::clone(&view).keep_polling(store.clone())),
             tokio::spawn(gate.clone().keep_sweeping()),
         ];
-        Self { router: gate.router(), gate, log, clock, view, store, connector, key, pkcs8, background, dir }
+        Self { router: gate.router(), gate, log, clock, view, store, connector, key, pkcs8, background, _dir: dir }
     }
 
     /// Nobody asks the store for revocations any more, as when it is down.

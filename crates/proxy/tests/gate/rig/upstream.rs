@@ -41,7 +41,7 @@ struct Kept {
     changed: bool,
     level: Option<String>,
     sessions: usize,
-    forget_sessions: bool,
+    forgotten: usize,
     asked: usize,
 }
 
@@ -100,7 +100,8 @@ impl Upstream {
     }
     /// Answers 404 to every session that exists now.
     pub fn forget_sessions(&self) {
-        self.kept().forget_sessions = true;
+        let mut kept = self.kept();
+        kept.forgotten = kept.sessions;
     }
     /// Says something on every listening stream.
     pub fn announce(&self, method: &str, params: Value) {
@@ -214,8 +215,8 @@ async fn handle(State(upstream): State<Arc<Upstream>>, method: Method, headers: 
     if upstream.modern() {
         return if method == Method::POST { modern(upstream, &body).await } else { empty(StatusCode::METHOD_NOT_ALLOWED) };
     }
-    let forgotten = upstream.kept().forget_sessions && headers.get("mcp-session-id").is_some_and(|id| id == "up-1");
-    if forgotten {
+    let session = headers.get("mcp-session-id").and_then(|id| id.to_str().ok()?.strip_prefix("up-")?.parse().ok());
+    if session.is_some_and(|number: usize| number <= upstream.kept().forgotten) {
         return empty(StatusCode::NOT_FOUND);
     }
     match method {

@@ -1,0 +1,8 @@
+//! One file a class of attack (docs/attacks.md).
+
+mod failing;
+mod foreign_ids;
+mod headers;
+mod parser;
+mod paths;
+mod versions;
