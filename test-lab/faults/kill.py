@@ -274,7 +274,10 @@ class Rounds:
         wrong += unended
         wrong += self.verified(self.kept[-1:])
         wrong += self.probe(load, spare_refresh, spare_codes, since)
-        self.gate.kill() if self.dice.random() < 0.5 else self.gate.stop()
+        if self.dice.random() < 0.5:
+            self.gate.kill()
+        elif self.gate.stop() != 0:
+            wrong.append(f"the orderly stop ended with {self.gate.process.returncode}")
         wrong += self.verified(self.kept[-1:])
         acted = f"{len(load.reads)} reads, {len(load.writes)} writes, {len(load.refusals)} refusals of {sum(load.sent.values())} sent"
         oauth = f"{len(load.consumed)} codes, {len(load.rotated)} rotations, {len(load.revoked)} revocations"

@@ -53,8 +53,10 @@ async fn relay(
     let mut resumable = false;
     loop {
         let delivered = tokio::select! {
-            delivered = stream.next() => delivered,
+            // First, because a cancelled call's stream just ends.
+            biased;
             () = running.cancelled.cancelled() => return pending.cancelled("by the client").await,
+            delivered = stream.next() => delivered,
             Some(answer) = running.elsewhere.recv() => {
                 return pending.answer(&answer.outlet, answer.response, answer.sse_id).await;
             }

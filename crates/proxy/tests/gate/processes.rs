@@ -40,7 +40,9 @@ async fn two_sessions_of_one_principal_share_theirs() {
     let (rig, _dir) = world().await;
     for upstream in ["old", "new"] {
         let first = Client::connect(&rig, upstream, Era::Legacy).await;
+        println!("{} processes", rig.connector.process_count());
         let second = Client::connect(&rig, upstream, Era::Legacy).await;
+        println!("{} processes", rig.connector.process_count());
         assert_ne!(first.session, second.session);
         assert_eq!(first.call("pid", json!({})).await.text(), second.call("pid", json!({})).await.text(), "{upstream}");
         first.call("write", json!({"note": "a"})).await.result();

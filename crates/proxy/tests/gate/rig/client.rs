@@ -240,7 +240,9 @@ impl<'a> Client<'a> {
             if self.era == Era::Legacy || result["resultType"] != "input_required" {
                 return exchange;
             }
-            params["requestState"] = result["requestState"].clone();
+            if let Some(state) = result.get("requestState") {
+                params["requestState"] = state.clone();
+            }
             let mut responses = json!({});
             for (key, question) in result["inputRequests"].as_object().unwrap() {
                 let asked = question["method"].as_str().unwrap().to_owned();

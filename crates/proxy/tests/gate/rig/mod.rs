@@ -232,5 +232,6 @@ pub async fn until(what: &str, done: impl Fn() -> bool) {
 
 /// Capabilities of a client that can be asked everything.
 pub fn able() -> Value {
-    json!({"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {"listChanged": true}})
+    let extensions = json!({"io.modelcontextprotocol/tasks": {}});
+    json!({"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {"listChanged": true}, "extensions": extensions})
 }
