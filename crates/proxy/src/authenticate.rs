@@ -85,7 +85,8 @@ fn verify(gate: &Gate, arrived: &Arrived) -> Result<Arc<Principal>, Refusal> {
 
 /// The one bearer token of a request (RFC 6750 section 2.1; the other two ways are forbidden by MCP).
 pub(crate) fn bearer<'a>(headers: &'a HeaderMap, query: Option<&str>) -> Result<&'a str, Refusal> {
-    let in_query = query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("access_token")));
+    let in_query =
+        query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("access_token")));
     if in_query {
         return Err(Refusal::TokenPlace);
     }
@@ -130,7 +131,14 @@ mod tests {
     fn a_token_stands_in_one_header_and_nowhere_else() {
         assert_eq!(bearer(&headers(&["bEaReR abc"]), Some("x=1")).unwrap(), "abc");
         assert!(matches!(bearer(&headers(&[]), None), Err(Refusal::NoToken)));
-        for bad in [&["Bearer a", "Bearer b"][..], &["Basic abc"], &["Bearer"], &["Bearer "], &["Bearer a b"], &["Bearer a, Bearer b"]] {
+        for bad in [
+            &["Bearer a", "Bearer b"][..],
+            &["Basic abc"],
+            &["Bearer"],
+            &["Bearer "],
+            &["Bearer a b"],
+            &["Bearer a, Bearer b"],
+        ] {
             assert!(matches!(bearer(&headers(bad), None), Err(Refusal::TokenPlace)), "{bad:?}");
         }
     }

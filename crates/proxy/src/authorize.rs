@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
+use sallyport_mcp::{Era, Request};
 use sallyport_mcp::{
     Object,
     catalogue::{self, Definition},
     methods::{Kind, ListKind, Target, client_rule, rule},
 };
-use sallyport_mcp::{Era, Request};
 use sallyport_model::{Decision, Principal, Reason, ScopeSet};
 
 use crate::{

@@ -159,7 +159,13 @@ mod tests {
         for ok in ["http://localhost", "http://localhost:6274"] {
             assert!(origin_matches("http://localhost:*", ok), "{ok}");
         }
-        for no in ["http://localhost.evil.example", "http://localhost:1@evil.example", "http://localhost:6274/x", "https://localhost:1", "http://localhost6"] {
+        for no in [
+            "http://localhost.evil.example",
+            "http://localhost:1@evil.example",
+            "http://localhost:6274/x",
+            "https://localhost:1",
+            "http://localhost6",
+        ] {
             assert!(!origin_matches("http://localhost:*", no), "{no}");
         }
     }

@@ -60,7 +60,9 @@ impl Frame {
             retry,
         };
         match self {
-            Self::Prime { id, retry } => sse::Event { id: id.clone(), event: None, data: Some(String::new()), retry: *retry },
+            Self::Prime { id, retry } => {
+                sse::Event { id: id.clone(), event: None, data: Some(String::new()), retry: *retry }
+            }
             Self::Message { message, id, retry } => of(message.to_vec(), id, *retry),
             Self::Answer { response, id, .. } => of(Message::Response(response.clone()).to_vec(), id, None),
             Self::Refused { refusal, id } => {

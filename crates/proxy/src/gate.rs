@@ -96,8 +96,11 @@ impl Gate {
             (name, Arc::new(served))
         });
         let served = served.collect();
-        let records =
-            Records { recorder: Arc::clone(&deps.recorder), clock: Arc::clone(&deps.clock), rng: Arc::clone(&deps.rng) };
+        let records = Records {
+            recorder: Arc::clone(&deps.recorder),
+            clock: Arc::clone(&deps.clock),
+            rng: Arc::clone(&deps.rng),
+        };
         let states = States::new(Arc::clone(&deps.clock), Arc::clone(&deps.rng), config.limits.parked);
         Self(Arc::new(Inner {
             config,
@@ -191,12 +194,7 @@ impl Gate {
     }
 
     /// Refuses an authenticated request, on the record.
-    pub(crate) async fn refuse(
-        &self,
-        caller: &Authenticated,
-        request: Rejected,
-        refusal: Refusal,
-    ) -> Response {
+    pub(crate) async fn refuse(&self, caller: &Authenticated, request: Rejected, refusal: Refusal) -> Response {
         let subject = caller.subject(request.bytes);
         let served = Some(caller.arrived.served.as_ref());
         match self.records().refused(&subject, request.about, &refusal).await {

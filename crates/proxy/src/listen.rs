@@ -87,7 +87,8 @@ async fn opened(gate: &Gate, posted: &Posted, last: Option<String>) -> Result<In
     let slot = gate.slots().take(What::Streams, posted.caller.binding(), gate.config().limits.streams)?;
     let modern = session.leg.facts().era == Era::Modern;
     let stream = if modern { None } else { Some(legacy_stream(&session, last.as_deref()).await?) };
-    let entry = About { method: "GET".to_owned(), protocol_version: Some(session.version.to_string()), ..About::default() };
+    let entry =
+        About { method: "GET".to_owned(), protocol_version: Some(session.version.to_string()), ..About::default() };
     let lasting = start(gate, &posted.caller, entry, slot).await?;
     let (outlet, inlet) = pipe();
     // The head goes out at once: a client waits for it before it trusts the stream.
@@ -263,7 +264,11 @@ async fn modern_changes(
 
 /// A legacy upstream announces on its GET stream, and resources after `resources/subscribe`. One without
 /// such a stream announces nothing; the subscription stays open and quiet.
-async fn legacy_changes(gate: &Gate, leg: &dyn UpstreamSession, filter: &Filter) -> Result<UpstreamStream, UpstreamError> {
+async fn legacy_changes(
+    gate: &Gate,
+    leg: &dyn UpstreamSession,
+    filter: &Filter,
+) -> Result<UpstreamStream, UpstreamError> {
     let stream = match leg.listen(None).await {
         Err(UpstreamError::NotOffered(_)) => return Ok(Box::pin(futures::stream::pending())),
         other => other?,

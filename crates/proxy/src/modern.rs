@@ -18,10 +18,7 @@ use crate::{
     pending::{Pending, bad_result},
     post::{Posted, VERSIONS, about},
     refusal::Refusal,
-    relay::{
-        self,
-        modern_to_modern::Continued,
-    },
+    relay::{self, modern_to_modern::Continued},
     respond::Reply,
     slots::What,
     state::{Continues, Owner},
@@ -110,9 +107,7 @@ fn retry_of(gate: &Gate, posted: &Posted, request: &Request) -> Result<Retried, 
     let owner = Owner { binding: &binding, upstream, method: &request.method, params: request.params.as_ref() };
     Ok(match gate.states().open(&owner, state)? {
         Continues::Parked(handle) => Retried::Parked(handle, retry),
-        Continues::Upstream(theirs) => {
-            Retried::Upstream(Continued { responses: retry.responses, state: Some(theirs) })
-        }
+        Continues::Upstream(theirs) => Retried::Upstream(Continued { responses: retry.responses, state: Some(theirs) }),
         Continues::Afresh => Retried::Not,
     })
 }

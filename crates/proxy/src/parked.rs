@@ -3,11 +3,7 @@
 //! They are this node's state and bounded in number and time. A parked call that nobody comes back for
 //! is cancelled at the upstream and closed in the log.
 
-use std::{
-    collections::HashMap,
-    sync::Mutex,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Mutex, time::Instant};
 
 use sallyport_mcp::{RequestId, translate::input::InputRequest};
 use sallyport_model::{McpSessionId, Rng};
@@ -65,7 +61,8 @@ impl ParkedCalls {
         let Ok(mut all) = self.0.lock() else { return Vec::new() };
         let now = Instant::now();
         let due = |(parked, until): &(Parked, Instant)| everything || *until <= now || dead(parked);
-        let handles: Vec<String> = all.iter().filter(|(_, entry)| due(entry)).map(|(handle, _)| handle.clone()).collect();
+        let handles: Vec<String> =
+            all.iter().filter(|(_, entry)| due(entry)).map(|(handle, _)| handle.clone()).collect();
         handles.iter().filter_map(|handle| all.remove(handle)).map(|(parked, _)| parked).collect()
     }
 }

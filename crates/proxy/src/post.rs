@@ -168,7 +168,9 @@ async fn last(id: sallyport_mcp::RequestId, mut inlet: crate::frames::Inlet) -> 
     while let Some(frame) = inlet.recv().await {
         match frame {
             Frame::Answer { response, .. } => return Some(Message::Response(response).to_value()),
-            Frame::Refused { refusal, .. } => return Some(Message::Response(refusal.rpc().response(Some(id))).to_value()),
+            Frame::Refused { refusal, .. } => {
+                return Some(Message::Response(refusal.rpc().response(Some(id))).to_value());
+            }
             Frame::Prime { .. } | Frame::Message { .. } | Frame::Opened => {}
         }
     }
@@ -189,7 +191,8 @@ pub(crate) fn about(request: &Request, version: &str, definition: Option<&[u8; 3
         ) => Some(sanitise_text(name)),
         _ => None,
     };
-    let trace = sallyport_mcp::meta::meta_of(request.params.as_ref()).and_then(|meta| meta.get("traceparent")?.as_str());
+    let trace =
+        sallyport_mcp::meta::meta_of(request.params.as_ref()).and_then(|meta| meta.get("traceparent")?.as_str());
     About {
         method: sanitise_text(&request.method),
         name,
@@ -205,7 +208,9 @@ pub(crate) fn about(request: &Request, version: &str, definition: Option<&[u8; 3
 pub(crate) fn rejected(message: &Message, bytes: usize, era: Era) -> Rejected {
     let about = match message {
         Message::Request(request) => about(request, "unknown", None),
-        other => About { method: other.method().map_or_else(|| "response".to_owned(), sanitise_text), ..About::default() },
+        other => {
+            About { method: other.method().map_or_else(|| "response".to_owned(), sanitise_text), ..About::default() }
+        }
     };
     let id = match message {
         Message::Request(request) => Some(request.id.clone()),
@@ -217,8 +222,10 @@ pub(crate) fn rejected(message: &Message, bytes: usize, era: Era) -> Rejected {
 /// The era in whose terms a message is refused that could not be placed in one: modern if anything about
 /// it is.
 fn era_of(message: &Message, headers: &http::HeaderMap, refusal: &Refusal) -> Era {
-    let by_header = header_text(headers, PROTOCOL_VERSION_HEADER).and_then(ProtocolVersion::parse).map(ProtocolVersion::era);
-    let by_body = matches!(message, Message::Request(request) if sallyport_mcp::meta::is_modern(request.params.as_ref()));
+    let by_header =
+        header_text(headers, PROTOCOL_VERSION_HEADER).and_then(ProtocolVersion::parse).map(ProtocolVersion::era);
+    let by_body =
+        matches!(message, Message::Request(request) if sallyport_mcp::meta::is_modern(request.params.as_ref()));
     if by_body || by_header == Some(Era::Modern) || refusal.rpc().is_modern() { Era::Modern } else { Era::Legacy }
 }
 

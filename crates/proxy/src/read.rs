@@ -37,7 +37,8 @@ pub(crate) fn parse(limits: &Limits, headers: &HeaderMap, bytes: &[u8]) -> Resul
         Some(text) => ProtocolVersion::parse(text).is_some_and(ProtocolVersion::has_batches),
     };
     let batch = if batches { limits.batch } else { 0 };
-    sallyport_mcp::envelope::parse(bytes, EnvelopeLimits { depth: limits.json_depth, batch }).map_err(Refusal::Malformed)
+    sallyport_mcp::envelope::parse(bytes, EnvelopeLimits { depth: limits.json_depth, batch })
+        .map_err(Refusal::Malformed)
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -75,7 +76,10 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusa
     if values.next().is_some() {
         return Err(http(StatusCode::BAD_REQUEST, format!("the header {name} is there twice; send it once")));
     }
-    first.map(|value| value.to_str()).transpose().map_err(|_| http(StatusCode::BAD_REQUEST, format!("the header {name} is not ASCII")))
+    first
+        .map(|value| value.to_str())
+        .transpose()
+        .map_err(|_| http(StatusCode::BAD_REQUEST, format!("the header {name} is not ASCII")))
 }
 
 fn http(status: StatusCode, what: String) -> Refusal {
@@ -125,11 +129,12 @@ mod tests {
         assert!(matches!(over, Err(Refusal::Http { status: StatusCode::PAYLOAD_TOO_LARGE, .. })));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_body_that_never_ends_is_given_up() {
         let forever = axum::body::Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
         let headers = headers(&[("content-type", "application/json")]);
-        let answer = read(&Limits::default(), &headers, forever).await;
+        let limits = Limits { body_time: std::time::Duration::from_millis(20), ..Limits::default() };
+        let answer = read(&limits, &headers, forever).await;
         assert!(matches!(answer, Err(Refusal::Http { status: StatusCode::REQUEST_TIMEOUT, .. })));
     }
 }

@@ -118,7 +118,12 @@ impl Records {
     }
 
     /// Records the refusal of an authenticated request; durable on return.
-    pub(crate) async fn refused(&self, subject: &Subject, about: About, refusal: &Refusal) -> Result<Receipt, RecordError> {
+    pub(crate) async fn refused(
+        &self,
+        subject: &Subject,
+        about: About,
+        refusal: &Refusal,
+    ) -> Result<Receipt, RecordError> {
         let mut event = self.event(EventKind::CallRefused, subject);
         event.call = Some(self.facts(subject, about));
         let needed = match refusal {
@@ -132,7 +137,8 @@ impl Records {
             latency_us: micros(subject.arrived),
             response_bytes: 0,
         });
-        event.facts = BTreeMap::from([("message".to_owned(), Value::from(sanitise::sanitise_text(&refusal.to_string())))]);
+        event.facts =
+            BTreeMap::from([("message".to_owned(), Value::from(sanitise::sanitise_text(&refusal.to_string())))]);
         self.recorder.record(event).await
     }
 }
@@ -180,7 +186,9 @@ impl Open {
 pub(crate) fn verdict(response: &Response) -> (OutcomeStatus, Option<String>) {
     match &response.outcome {
         RpcOutcome::Error(error) => (OutcomeStatus::Errored, Some(error.code.to_string())),
-        RpcOutcome::Result(result) if result.get("isError") == Some(&Value::Bool(true)) => (OutcomeStatus::ToolFailed, None),
+        RpcOutcome::Result(result) if result.get("isError") == Some(&Value::Bool(true)) => {
+            (OutcomeStatus::ToolFailed, None)
+        }
         RpcOutcome::Result(result) if result.get("resultType").and_then(Value::as_str) == Some("input_required") => {
             (OutcomeStatus::InputRequired, None)
         }

@@ -96,7 +96,9 @@ impl Refusal {
             Self::NoSuchUpstream | Self::NoSession => StatusCode::NOT_FOUND,
             Self::ForeignSite(_) => StatusCode::FORBIDDEN,
             Self::Verb | Self::NotOffered(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoToken | Self::TokenPlace | Self::BadToken(_) | Self::Dead(Dead::Revoked) => StatusCode::UNAUTHORIZED,
+            Self::NoToken | Self::TokenPlace | Self::BadToken(_) | Self::Dead(Dead::Revoked) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Dead(Dead::Unknown) | Self::NoRecord(_) | Self::Store => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(reason) => denied_status(reason, era),
             Self::Malformed(refusal) => refusal.status(era),
@@ -141,9 +143,11 @@ impl Refusal {
             Self::Denied(Reason::InsufficientScope { needed }) => {
                 (errors::INVALID_REQUEST, Some(json!({ "error": "insufficient_scope", "scope": needed })))
             }
-            Self::NoRecord(_) | Self::ExecutedUnrecorded | Self::Store | Self::Upstream { .. } | Self::Dead(Dead::Unknown) => {
-                (errors::INTERNAL_ERROR, Some(json!({ "reason": self.code() })))
-            }
+            Self::NoRecord(_)
+            | Self::ExecutedUnrecorded
+            | Self::Store
+            | Self::Upstream { .. }
+            | Self::Dead(Dead::Unknown) => (errors::INTERNAL_ERROR, Some(json!({ "reason": self.code() }))),
             _ => (errors::INVALID_REQUEST, Some(json!({ "reason": self.code() }))),
         };
         RpcError { data, ..RpcError::new(code, self.to_string()) }
@@ -188,12 +192,12 @@ pub(crate) fn challenge(refusal: &Refusal, resource_metadata: &str, initial: &Sc
     let head = format!("Bearer resource_metadata=\"{resource_metadata}\"");
     match refusal {
         Refusal::NoToken => Some(format!("{head}, scope=\"{initial}\"")),
-        Refusal::TokenPlace | Refusal::BadToken(_) | Refusal::Dead(Dead::Revoked) => Some(format!(
-            "{head}, scope=\"{initial}\", error=\"invalid_token\", error_description=\"{refusal}\""
-        )),
-        Refusal::Denied(Reason::InsufficientScope { needed }) => Some(format!(
-            "{head}, scope=\"{needed}\", error=\"insufficient_scope\", error_description=\"{refusal}\""
-        )),
+        Refusal::TokenPlace | Refusal::BadToken(_) | Refusal::Dead(Dead::Revoked) => {
+            Some(format!("{head}, scope=\"{initial}\", error=\"invalid_token\", error_description=\"{refusal}\""))
+        }
+        Refusal::Denied(Reason::InsufficientScope { needed }) => {
+            Some(format!("{head}, scope=\"{needed}\", error=\"insufficient_scope\", error_description=\"{refusal}\""))
+        }
         _ => None,
     }
 }

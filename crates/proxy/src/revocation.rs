@@ -45,12 +45,7 @@ pub struct RevocationView {
 
 impl Default for RevocationView {
     fn default() -> Self {
-        Self {
-            dead: RwLock::default(),
-            epoch: AtomicU64::new(0),
-            polled: AtomicU64::new(0),
-            started: Instant::now(),
-        }
+        Self { dead: RwLock::default(), epoch: AtomicU64::new(0), polled: AtomicU64::new(0), started: Instant::now() }
     }
 }
 
@@ -122,12 +117,20 @@ impl RevocationView {
         Ok(())
     }
 
-    /// Polls for as long as the view is held by anybody else.
+    /// Polls, and when this process has revoked something at once, for as long as the view is held by
+    /// anybody else.
     pub async fn keep_polling(self: Arc<Self>, store: Arc<dyn Store>) {
         let mut tick = tokio::time::interval(POLL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut revoked = store.revoked();
         while Arc::strong_count(&self) > 1 {
-            tick.tick().await;
+            tokio::select! {
+                _ = tick.tick() => {}
+                // What this node commits applies here at once.
+                changed = revoked.changed() => if changed.is_err() {
+                    tick.tick().await;
+                },
+            }
             if let Err(error) = self.poll(store.as_ref()).await {
                 tracing::error!(%error, "the revocation log cannot be read; without it everybody is denied");
             }

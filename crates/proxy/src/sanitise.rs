@@ -20,14 +20,52 @@ pub const REDACTED: &str = "[redacted]";
 
 /// Parts of member names whose values are never kept. Compared in lowercase without `-`, `_`, `.`.
 const SECRET_NAMES: [&str; 20] = [
-    "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "credential", "authorization",
-    "cookie", "sessionid", "bearer", "pin", "cvv", "cvc", "ssn", "otp", "connectionstring", "signature",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "credential",
+    "authorization",
+    "cookie",
+    "sessionid",
+    "bearer",
+    "pin",
+    "cvv",
+    "cvc",
+    "ssn",
+    "otp",
+    "connectionstring",
+    "signature",
 ];
 
 /// Beginnings of well-known credentials, wherever they stand in a string.
 const SECRET_PREFIXES: [&str; 22] = [
-    "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xoxa-", "xapp-", "sk-", "sk_live_",
-    "rk_live_", "AIza", "ya29.", "eyJ", "npm_", "pypi-", "-----BEGIN",
+    "AKIA",
+    "ASIA",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "xoxa-",
+    "xapp-",
+    "sk-",
+    "sk_live_",
+    "rk_live_",
+    "AIza",
+    "ya29.",
+    "eyJ",
+    "npm_",
+    "pypi-",
+    "-----BEGIN",
 ];
 
 /// A copy of `value` fit for the log.
@@ -57,7 +95,9 @@ fn clean(value: &Value, depth: usize, left: &mut usize) -> Value {
             spend(left, kept.len());
             Value::String(kept)
         }
-        Value::Object(_) | Value::Array(_) if depth >= MAX_DEPTH => Value::String("[deeper levels left out]".to_owned()),
+        Value::Object(_) | Value::Array(_) if depth >= MAX_DEPTH => {
+            Value::String("[deeper levels left out]".to_owned())
+        }
         Value::Object(members) => Value::Object(clean_object(members, depth, left)),
         Value::Array(items) => {
             let mut kept = Vec::new();
@@ -122,7 +162,10 @@ fn looks_secret(text: &str) -> bool {
         text.match_indices(prefix).any(|(at, _)| {
             let before = text[..at].chars().next_back();
             let starts_word = before.is_none_or(|c| !c.is_ascii_alphanumeric());
-            let run = text[at + prefix.len()..].chars().take_while(|c| c.is_ascii_alphanumeric() || "-_.+/=".contains(*c)).count();
+            let run = text[at + prefix.len()..]
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || "-_.+/=".contains(*c))
+                .count();
             starts_word && (run >= 12 || prefix.starts_with("-----"))
         })
     }) || has_url_password(text)
@@ -142,7 +185,9 @@ mod tests {
 
     #[test]
     fn values_of_secret_names_are_not_kept() {
-        let kept = sanitise(&json!({"user": "ann", "db_password": "x", "API-Key": 7, "nested": {"accessToken": {"a": 1}}, "pin": "1234", "spinner": "on"}));
+        let kept = sanitise(
+            &json!({"user": "ann", "db_password": "x", "API-Key": 7, "nested": {"accessToken": {"a": 1}}, "pin": "1234", "spinner": "on"}),
+        );
         assert_eq!(
             kept,
             json!({"user": "ann", "db_password": REDACTED, "API-Key": REDACTED, "nested": {"accessToken": REDACTED}, "pin": REDACTED, "spinner": "on"})
@@ -164,7 +209,13 @@ mod tests {
 
     #[test]
     fn ordinary_text_is_kept_as_it_is() {
-        for text in ["the ask-and-answer book", "sky-high", "https://example.com/a@b:c", "naïve ‏עברית", "risk-assessment-of-everything-here"] {
+        for text in [
+            "the ask-and-answer book",
+            "sky-high",
+            "https://example.com/a@b:c",
+            "naïve ‏עברית",
+            "risk-assessment-of-everything-here",
+        ] {
             assert_eq!(sanitise_text(text), text);
         }
     }

@@ -54,10 +54,7 @@ pub(crate) struct Session {
 /// A call without an answer.
 enum Call {
     /// A task runs it.
-    Running {
-        cancelled: CancellationToken,
-        elsewhere: mpsc::UnboundedSender<Elsewhere>,
-    },
+    Running { cancelled: CancellationToken, elsewhere: mpsc::UnboundedSender<Elsewhere> },
     /// Its stream was closed before its answer, which comes on a resumed one.
     Suspended(Box<Pending>),
 }
@@ -215,7 +212,8 @@ impl Session {
     /// Takes what is open in the log, to be closed: suspended calls, and the session itself.
     pub(crate) fn take_open(&self) -> (Vec<Pending>, Option<Open>) {
         let suspended = |calls: &mut HashMap<RequestId, Call>| {
-            let (waiting, running) = std::mem::take(calls).into_iter().partition(|(_, c)| matches!(c, Call::Suspended(_)));
+            let (waiting, running) =
+                std::mem::take(calls).into_iter().partition(|(_, c)| matches!(c, Call::Suspended(_)));
             *calls = running;
             let waiting: HashMap<RequestId, Call> = waiting;
             let pending = |call| if let Call::Suspended(call) = call { Some(*call) } else { None };
@@ -260,7 +258,8 @@ impl Sessions {
     pub(crate) fn find(&self, id: &str, caller: &Arc<Principal>, upstream: &UpstreamName) -> Option<Arc<Session>> {
         let id = McpSessionId::new(id).ok()?;
         let session = self.0.read().ok()?.get(&id).cloned()?;
-        let theirs = session.binding == caller.binding() && session.upstream == *upstream && !session.ended.is_cancelled();
+        let theirs =
+            session.binding == caller.binding() && session.upstream == *upstream && !session.ended.is_cancelled();
         theirs.then(|| {
             session.touch(caller);
             session

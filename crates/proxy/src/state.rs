@@ -151,7 +151,9 @@ mod tests {
         let params = object(json!({"name": "t", "arguments": {"a": 1}, "_meta": {"x": 1}}));
         let owner = Owner { binding: &binding, upstream: &upstream, method: "tools/call", params: Some(&params) };
         let state = states.seal(&owner, Continues::Upstream("theirs".into()));
-        let retry = object(json!({"arguments": {"a": 1}, "name": "t", "_meta": {}, "inputResponses": {}, "requestState": state}));
+        let retry = object(
+            json!({"arguments": {"a": 1}, "name": "t", "_meta": {}, "inputResponses": {}, "requestState": state}),
+        );
         let retry = Owner { params: Some(&retry), ..owner };
         assert_eq!(states.open(&retry, &state).unwrap(), Continues::Upstream("theirs".into()));
         assert!(matches!(states.open(&retry, &state), Err(Refusal::State("it was used before"))));

@@ -40,7 +40,14 @@ pub struct Strangers {
 
 impl Strangers {
     /// Counts one refusal. `claimed` is kept of the first of its kind only.
-    pub fn count(&self, source: &Source, code: &'static str, upstream: &str, claimed: BTreeMap<String, String>, now: Timestamp) {
+    pub fn count(
+        &self,
+        source: &Source,
+        code: &'static str,
+        upstream: &str,
+        claimed: BTreeMap<String, String>,
+        now: Timestamp,
+    ) {
         let Ok(mut counts) = self.counts.lock() else { return };
         let key = Key { address: source.address.clone(), code, upstream: upstream.chars().take(64).collect() };
         let (kept, rest) = &mut *counts;
@@ -138,7 +145,13 @@ mod tests {
     fn a_flood_from_anywhere_costs_a_bounded_number_of_events() {
         let strangers = Strangers::default();
         for n in 0..100_000 {
-            strangers.count(&source(&format!("10.0.{}.{}", n / 250 % 250, n % 250)), "no_token", "files", BTreeMap::new(), Timestamp::from_secs(1));
+            strangers.count(
+                &source(&format!("10.0.{}.{}", n / 250 % 250, n % 250)),
+                "no_token",
+                "files",
+                BTreeMap::new(),
+                Timestamp::from_secs(1),
+            );
         }
         let events = strangers.drain(&ManualClock::default(), &SeededRng::new(1));
         assert_eq!(events.len(), MOST + 1);

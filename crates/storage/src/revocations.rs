@@ -44,6 +44,9 @@ pub trait Revocations {
     /// Appends and returns the epoch; in the same step marks the grants, ends the browser sessions
     /// and deletes the unused authorization codes that `subject` covers. `Ok` means that it is durable.
     async fn revoke(&self, subject: &RevocationSubject, at: Timestamp) -> Result<u64, StoreError>;
+    /// Changes when this process has committed revocations: a wake-up, so that they apply here before the
+    /// next poll. Those of other processes come by polling alone.
+    fn revoked(&self) -> tokio::sync::watch::Receiver<u64>;
     /// Entries after `epoch`, in order, at most `limit`.
     async fn revocations_after(&self, epoch: u64, limit: usize) -> Result<Vec<Revocation>, StoreError>;
     /// Drops entries older than `before`, when no token of that age can be alive; keeps the counter.

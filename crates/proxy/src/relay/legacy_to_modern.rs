@@ -66,7 +66,12 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn rounds(&self, pending: &mut Pending, permitted: Permitted, life: std::time::Duration) -> Result<Response, End> {
+    async fn rounds(
+        &self,
+        pending: &mut Pending,
+        permitted: Permitted,
+        life: std::time::Duration,
+    ) -> Result<Response, End> {
         let (original, tool) = permitted.into_request();
         let capabilities = ClientCapabilities(self.session.client.capabilities.clone());
         let mut retry = None;
@@ -203,9 +208,7 @@ fn legacy_answer(original: &Request, mut response: Response) -> Response {
 /// What a client that did not declare what is asked is told; URL questions fit into an error.
 fn cannot_ask(required: &InputRequired, capabilities: &ClientCapabilities, error: &sallyport_mcp::Error) -> Response {
     let as_error = to_url_elicitation_error(required).filter(|_| capabilities.elicitation_url());
-    let error = as_error.unwrap_or_else(|| {
-        RpcError { code: errors::INTERNAL_ERROR, ..error.rpc() }
-    });
+    let error = as_error.unwrap_or_else(|| RpcError { code: errors::INTERNAL_ERROR, ..error.rpc() });
     error.response(None)
 }
 

@@ -196,13 +196,15 @@ async fn park(mut pending: Pending, course: Course, question: Question, outlet: 
     let gate = pending.gate.clone();
     let binding = pending.principal.binding();
     let handle = gate.parked().handle(gate.rng());
-    let owner =
-        Owner { binding: &binding, upstream: pending.served.name(), method: &course.method, params: course.params.as_ref() };
-    let state = gate.states().seal(&owner, Continues::Parked(handle.clone()));
-    let required = InputRequired {
-        requests: vec![(question.key.clone(), question.input.clone())],
-        request_state: Some(state),
+    let owner = Owner {
+        binding: &binding,
+        upstream: pending.served.name(),
+        method: &course.method,
+        params: course.params.as_ref(),
     };
+    let state = gate.states().seal(&owner, Continues::Parked(handle.clone()));
+    let required =
+        InputRequired { requests: vec![(question.key.clone(), question.input.clone())], request_state: Some(state) };
     let response = Response::result(pending.id.clone(), required.to_result());
     let frame = crate::frames::Frame::Answer { response, status: http::StatusCode::OK, id: None };
     let until = std::time::Instant::now() + gate.config().limits.parked;

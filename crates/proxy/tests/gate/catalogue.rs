@@ -55,5 +55,8 @@ async fn pins_outlive_the_upstream() {
     let name = "up".parse().unwrap();
     let scopes = rig.gate.served(&name).unwrap().scopes();
     assert!(scopes.iter().any(|meaning| meaning.scope.as_str() == "up:echo" && !meaning.acts));
-    assert!(scopes.iter().any(|meaning| meaning.scope.as_str() == "up:%77rite" && meaning.acts), "unannotated means acting");
+    assert!(
+        scopes.iter().any(|meaning| meaning.scope.as_str() == "up:%77rite" && meaning.acts),
+        "unannotated means acting"
+    );
 }

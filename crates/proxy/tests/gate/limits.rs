@@ -19,7 +19,9 @@ async fn a_body_at_the_limit_passes_and_one_byte_more_does_not() {
     let (rig, upstream) = world(Limits { body_bytes: 4096, ..Limits::default() }).await;
     for era in [Era::Legacy, Era::Modern] {
         let client = Client::connect(&rig, "up", era).await;
-        let size = |fill: usize| client.message(Some(99), "tools/call", json!({"name": "echo", "arguments": {"x": "x".repeat(fill)}}));
+        let size = |fill: usize| {
+            client.message(Some(99), "tools/call", json!({"name": "echo", "arguments": {"x": "x".repeat(fill)}}))
+        };
         let fill = 4096 - size(0).len();
         assert_eq!(client.post(&size(fill - 1)).await.status, StatusCode::OK);
         assert_eq!(client.post(&size(fill)).await.status, StatusCode::OK);
@@ -37,7 +39,10 @@ async fn nesting_at_the_limit_passes_and_one_level_more_does_not() {
     let client = Client::connect(&rig, "up", Era::Legacy).await;
     let nested = |levels: usize| {
         let arguments = format!("{{\"x\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
-        format!(r#"{{"jsonrpc":"2.0","id":{},"method":"tools/call","params":{{"name":"echo","arguments":{arguments}}}}}"#, client.id())
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{},"method":"tools/call","params":{{"name":"echo","arguments":{arguments}}}}}"#,
+            client.id()
+        )
     };
     assert_eq!(client.post(&nested(17)).await.status, StatusCode::OK);
     let over = client.post(&nested(18)).await;
@@ -51,7 +56,8 @@ async fn calls_of_one_principal_are_bounded_and_of_another_not() {
     let (rig, upstream) = world(Limits { calls: 2, ..Limits::default() }).await;
     for era in [Era::Legacy, Era::Modern] {
         let client = Client::connect(&rig, "up", era).await;
-        let params = || json!({"name": "hold", "arguments": {}, "_meta": {"io.modelcontextprotocol/logLevel": "debug"}});
+        let params =
+            || json!({"name": "hold", "arguments": {}, "_meta": {"io.modelcontextprotocol/logLevel": "debug"}});
         let mut held = Vec::new();
         for _ in 0..2 {
             let mut stream = client.open("tools/call", params()).await;
@@ -77,7 +83,8 @@ async fn a_parked_call_keeps_its_one_place_when_it_goes_on() {
     let (rig, _) = world(Limits { calls: 1, ..Limits::default() }).await;
     let client = Client::connect(&rig, "up", Era::Modern).await;
     let answer = json!({"action": "decline"});
-    let done = client.converse("tools/call", json!({"name": "ask_form", "arguments": {}}), &|_, _| answer.clone()).await;
+    let done =
+        client.converse("tools/call", json!({"name": "ask_form", "arguments": {}}), &|_, _| answer.clone()).await;
     assert_eq!(done.text(), answer.to_string());
 }
 
@@ -108,7 +115,8 @@ async fn streams_and_sessions_of_one_principal_are_bounded() {
 
     let _second = Client::connect(&rig, "up", Era::Legacy).await;
     let third = Client::unconnected(&rig, "up", "2025-11-25", rig.token("up"));
-    let initialize = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}});
+    let initialize =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}});
     let over = third.open("initialize", initialize.clone()).await;
     assert_eq!(over.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(over.text().await.contains("limits.sessions"));

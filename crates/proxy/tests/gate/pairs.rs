@@ -156,9 +156,10 @@ async fn the_log_level_reaches_the_upstream_and_its_log_the_client() {
             client.request("logging/setLevel", json!({"level": "warning"})).await.result();
         }
         let exchange = client.request("tools/call", params).await;
-        let logged = exchange.notifications.iter().any(|m| {
-            m["method"] == "notifications/message" && m["params"]["data"] == "said at warning"
-        });
+        let logged = exchange
+            .notifications
+            .iter()
+            .any(|m| m["method"] == "notifications/message" && m["params"]["data"] == "said at warning");
         assert!(logged, "{transport} {exchange:?}");
     });
 }
@@ -169,7 +170,11 @@ async fn questions_reach_the_client_and_answers_the_upstream() {
     each_pair!(world, client, _server, _transport, {
         for (tool, method, answer) in [
             ("ask_form", "elicitation/create", json!({"action": "accept", "content": {"name": "Ann"}})),
-            ("ask_sample", "sampling/createMessage", json!({"role": "assistant", "content": {"type": "text", "text": "hm"}, "model": "m"})),
+            (
+                "ask_sample",
+                "sampling/createMessage",
+                json!({"role": "assistant", "content": {"type": "text", "text": "hm"}, "model": "m"}),
+            ),
             ("ask_roots", "roots/list", json!({"roots": [{"uri": "file:///home"}]})),
         ] {
             let exchange =

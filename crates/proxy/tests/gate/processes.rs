@@ -48,7 +48,11 @@ async fn two_sessions_of_one_principal_share_theirs() {
         first.call("write", json!({"note": "a"})).await.result();
         assert_eq!(second.call("write", json!({"note": "b"})).await.text(), r#"["a", "b"]"#);
         first.verb("DELETE", &[]).await;
-        assert_eq!(second.call("write", json!({"note": "c"})).await.text(), r#"["a", "b", "c"]"#, "the other's goes on");
+        assert_eq!(
+            second.call("write", json!({"note": "c"})).await.text(),
+            r#"["a", "b", "c"]"#,
+            "the other's goes on"
+        );
     }
 }
 

@@ -55,7 +55,10 @@ async fn an_event_says_who_did_what_with_which_arguments() {
     let client = Client::connect(&rig, "up", Era::Legacy).await;
     let arguments = json!({"note": "hello", "password": "hunter2", "key": "AKIAIOSFODNN7EXAMPLE", "n": 1});
     client.call("write", arguments).await.result();
-    let (opened, closed) = (&rig.log.about(EventKind::CallOpened, "tools/call")[0], &rig.log.about(EventKind::CallClosed, "tools/call")[0]);
+    let (opened, closed) = (
+        &rig.log.about(EventKind::CallOpened, "tools/call")[0],
+        &rig.log.about(EventKind::CallClosed, "tools/call")[0],
+    );
     let call = opened.call.as_ref().unwrap();
     assert_eq!(call.id, closed.call.as_ref().unwrap().id, "the two entries are one call's");
     assert_ne!(opened.id, closed.id);
@@ -103,7 +106,8 @@ async fn a_modern_client_that_goes_away_has_cancelled_and_a_legacy_one_has_not()
     for server in ERAS {
         let (upstream, url) = Upstream::start(server).await;
         let rig = Rig::new(vec![http_offer("up", &url)]).await;
-        let params = || json!({"name": "hold", "arguments": {}, "_meta": {"io.modelcontextprotocol/logLevel": "debug"}});
+        let params =
+            || json!({"name": "hold", "arguments": {}, "_meta": {"io.modelcontextprotocol/logLevel": "debug"}});
         let modern = Client::connect(&rig, "up", Era::Modern).await;
         let mut stream = modern.open("tools/call", params()).await;
         stream.next().await.unwrap();

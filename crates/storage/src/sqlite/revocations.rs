@@ -92,6 +92,10 @@ pub(super) fn append(c: &Connection, subject: &RevocationSubject, at: Timestamp)
 
 #[async_trait]
 impl Revocations for SqliteStore {
+    fn revoked(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.writer.revoked()
+    }
+
     async fn revoke(&self, subject: &RevocationSubject, at: Timestamp) -> Result<u64, StoreError> {
         let subject = subject.clone();
         self.write(move |c| append(c, &subject, at)).await

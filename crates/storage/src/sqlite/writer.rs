@@ -10,7 +10,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::StoreError;
 
@@ -20,16 +20,24 @@ const BATCH_LIMIT: usize = 256;
 pub(super) struct Writer {
     steps: Option<Sender<Box<dyn Step>>>,
     thread: Option<JoinHandle<()>>,
+    revoked: watch::Receiver<u64>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (steps, queue) = mpsc::channel();
+        let (epoch, revoked) = watch::channel(0);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || serve(&connection, &queue))
+            .spawn(move || serve(&connection, &queue, &epoch))
             .map_err(|error| StoreError::Unavailable(format!("the writer's thread did not start: {error}")))?;
-        Ok(Self { steps: Some(steps), thread: Some(thread) })
+        Ok(Self { steps: Some(steps), thread: Some(thread), revoked })
+    }
+
+    /// The epoch of the revocation log, told after each commit that moved it and before its caller is
+    /// answered.
+    pub(super) fn revoked(&self) -> watch::Receiver<u64> {
+        self.revoked.clone()
     }
 
     /// Runs `work` in a transaction and answers once it is durable. It runs to its end even if the
@@ -101,7 +109,7 @@ where
     }
 }
 
-fn serve(connection: &Connection, queue: &Receiver<Box<dyn Step>>) {
+fn serve(connection: &Connection, queue: &Receiver<Box<dyn Step>>, epoch: &watch::Sender<u64>) {
     while let Ok(first) = queue.recv() {
         let mut steps = vec![first];
         let committed = commit(connection, &mut steps, queue).map_err(|error| {
@@ -111,9 +119,23 @@ fn serve(connection: &Connection, queue: &Receiver<Box<dyn Step>>) {
         if committed.is_ok() && steps.iter().any(|step| step.scrubs()) {
             scrub(connection);
         }
+        if committed.is_ok() {
+            tell(connection, epoch);
+        }
         for step in steps {
             step.answer(committed.as_ref().map(|_| ()).map_err(String::as_str));
         }
+    }
+}
+
+/// Tells whoever waits that there are new revocations. Only a wake-up: a failure here is noticed by the
+/// next poll, which asks the log itself.
+fn tell(connection: &Connection, epoch: &watch::Sender<u64>) {
+    let read = connection
+        .prepare_cached("SELECT value FROM counters WHERE name = 'revocation_epoch'")
+        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)));
+    if let Some(now) = read.ok().and_then(|value| u64::try_from(value).ok()) {
+        epoch.send_if_modified(|known| std::mem::replace(known, now) != now);
     }
 }
 

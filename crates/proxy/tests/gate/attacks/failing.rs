@@ -60,7 +60,8 @@ async fn without_the_audit_log_nothing_is_forwarded() {
             assert_eq!(reply.json().await["error"]["data"]["reason"], "no_record");
         }
         let fresh = Client::unconnected(&rig, "up", "2025-11-25", rig.token("up"));
-        let initialize = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}});
+        let initialize =
+            json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}});
         let reply = fresh.open("initialize", initialize).await;
         assert_eq!((reply.status, reply.header("mcp-session-id")), (StatusCode::SERVICE_UNAVAILABLE, ""));
         assert_eq!((upstream.calls("write"), upstream.calls("echo"), upstream.posted("tools/list").len()), (0, 1, 1));
@@ -84,7 +85,11 @@ async fn a_result_that_cannot_be_recorded_is_withheld_and_the_client_told_so() {
                 assert!(answer.response.get("result").is_none());
                 assert_eq!(upstream.calls(tool), 1);
             }
-            assert_eq!(rig.log.about(EventKind::CallOpened, "tools/call").len(), 1, "only the call that acts was opened");
+            assert_eq!(
+                rig.log.about(EventKind::CallOpened, "tools/call").len(),
+                1,
+                "only the call that acts was opened"
+            );
         }
     }
 }
@@ -119,14 +124,18 @@ async fn revocation_cuts_calls_and_streams_that_are_open() {
             let mut stream = if era == Era::Legacy {
                 client.verb("GET", &[]).await
             } else {
-                let mut stream = client.open("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}})).await;
+                let mut stream =
+                    client.open("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}})).await;
                 stream.next().await.unwrap();
                 stream
             };
             let mut quiet = Box::pin(client.call("slow", json!({})));
             assert!(tokio::time::timeout(Duration::from_millis(200), &mut quiet).await.is_err());
             let mut held = client
-                .open("tools/call", json!({"name": "hold", "arguments": {}, "_meta": {"io.modelcontextprotocol/logLevel": "debug"}}))
+                .open(
+                    "tools/call",
+                    json!({"name": "hold", "arguments": {}, "_meta": {"io.modelcontextprotocol/logLevel": "debug"}}),
+                )
                 .await;
             assert_eq!(held.next().await.unwrap()["params"]["data"], "holding");
             let began = std::time::Instant::now();
@@ -141,7 +150,10 @@ async fn revocation_cuts_calls_and_streams_that_are_open() {
             assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
             until("both calls are closed", || rig.log.ends("slow").len() + rig.log.ends("hold").len() == 2).await;
             let ended = [rig.log.ends("slow"), rig.log.ends("hold")].concat();
-            assert!(ended.iter().all(|end| matches!(end, OutcomeStatus::Refused | OutcomeStatus::Cancelled)), "{ended:?}");
+            assert!(
+                ended.iter().all(|end| matches!(end, OutcomeStatus::Refused | OutcomeStatus::Cancelled)),
+                "{ended:?}"
+            );
             until("the stream is closed", || rig.log.of(EventKind::StreamClosed).len() == 1).await;
             if era == Era::Legacy {
                 until("the session is closed", || rig.log.of(EventKind::McpSessionClosed).len() == 1).await;
@@ -153,11 +165,13 @@ async fn revocation_cuts_calls_and_streams_that_are_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_refuses_the_gates_credential_does_not_ask_the_client_for_one() {
-    let router = axum::Router::new().fallback(|| async { (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")]) });
+    let router =
+        axum::Router::new().fallback(|| async { (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")]) });
     let url = format!("{}/mcp", crate::rig::serve(router).await);
     let rig = Rig::unread(vec![http_offer("up", &url)]).await;
     let client = Client::unconnected(&rig, "up", "2025-11-25", rig.token("up"));
-    let initialize = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}});
+    let initialize =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}});
     let reply = client.open("initialize", initialize).await;
     assert_eq!((reply.status, reply.header("www-authenticate")), (StatusCode::OK, ""));
     assert_eq!(reply.json().await["error"]["data"]["reason"], "upstream_credential_refused");

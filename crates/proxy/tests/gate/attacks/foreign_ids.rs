@@ -12,7 +12,8 @@ use crate::rig::{Rig, able, claims, client::Client, http_offer, until, upstream:
 async fn world() -> (Rig, Arc<Upstream>, Arc<Upstream>) {
     let (legacy, legacy_url) = Upstream::start(Era::Legacy).await;
     let (modern, modern_url) = Upstream::start(Era::Modern).await;
-    let offers = vec![http_offer("legacy", &legacy_url), http_offer("modern", &modern_url), http_offer("other", &legacy_url)];
+    let offers =
+        vec![http_offer("legacy", &legacy_url), http_offer("modern", &modern_url), http_offer("other", &legacy_url)];
     (Rig::new(offers).await, legacy, modern)
 }
 
@@ -104,7 +105,8 @@ async fn an_answer_is_taken_from_the_session_that_was_asked_only() {
         let ann = Client::connect(&rig, upstream, Era::Legacy).await;
         let mut stream = ann.open("tools/call", json!({"name": "ask_form", "arguments": {}})).await;
         let question = stream.next().await.unwrap();
-        let forged = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"by": "thief"}}});
+        let forged =
+            json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"by": "thief"}}});
         let mut bob = claims("bob", upstream);
         bob.sid = "s-bob".parse().unwrap();
         let thief = Client::connect_as(&rig, upstream, "2025-11-25", rig.sign(&bob), able()).await;
@@ -128,7 +130,10 @@ async fn a_task_id_is_its_makers_alone() {
     let (rig, legacy, modern) = world().await;
     for (upstream, era, server) in [("legacy", Era::Legacy, &legacy), ("modern", Era::Modern, &modern)] {
         let ann = Client::connect(&rig, upstream, era).await;
-        assert!(ann.request("tasks/get", json!({"taskId": "task-1"})).await.response.get("error").is_some(), "not made yet");
+        assert!(
+            ann.request("tasks/get", json!({"taskId": "task-1"})).await.response.get("error").is_some(),
+            "not made yet"
+        );
         let made = ann.call("task", json!({})).await;
         assert!(made.result().to_string().contains("task-1"), "{made:?}");
         let version = ann.version.as_str();
@@ -158,7 +163,13 @@ async fn a_cancellation_by_somebody_else_cancels_nothing() {
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert!(legacy.cancelled().is_empty());
     legacy.release.notify_waiters();
-    until("the call ends in peace", || !rig.log.ends("slow").is_empty() || { legacy.release.notify_waiters(); false }).await;
+    until("the call ends in peace", || {
+        !rig.log.ends("slow").is_empty() || {
+            legacy.release.notify_waiters();
+            false
+        }
+    })
+    .await;
     drop(call);
 }
 

@@ -41,7 +41,8 @@ async fn nothing_but_the_message_reaches_the_upstream() {
         for era in [Era::Legacy, Era::Modern] {
             let client = Client::connect(&rig, "up", era).await;
             let id = client.id();
-            let mut request = client.post_request(&client.message(Some(id), "tools/call", json!({"name": "echo", "arguments": {}})));
+            let mut request =
+                client.post_request(&client.message(Some(id), "tools/call", json!({"name": "echo", "arguments": {}})));
             for (name, value) in SENT {
                 request.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
             }
@@ -49,8 +50,18 @@ async fn nothing_but_the_message_reaches_the_upstream() {
             assert_eq!(rig.send(request).await.status, 200);
         }
         let allowed = [
-            "host", "authorization", "content-type", "content-length", "accept", "mcp-protocol-version", "mcp-session-id",
-            "mcp-method", "mcp-name", "transfer-encoding", "user-agent", "last-event-id",
+            "host",
+            "authorization",
+            "content-type",
+            "content-length",
+            "accept",
+            "mcp-protocol-version",
+            "mcp-session-id",
+            "mcp-method",
+            "mcp-name",
+            "transfer-encoding",
+            "user-agent",
+            "last-event-id",
         ];
         for arrived in upstream.arrived() {
             for name in arrived.headers.keys() {
@@ -84,7 +95,9 @@ async fn the_demos_server_sees_the_gates_credential_only() {
         assert!(noted.result().to_string().contains("note(s)"), "{noted:?}");
         let answer = json!({"action": "accept", "content": {"time": "Thursday 14:00"}});
         let asked = client
-            .converse("tools/call", json!({"name": "schedule_callback", "arguments": {"number": 1040}}), &|_, _| answer.clone())
+            .converse("tools/call", json!({"name": "schedule_callback", "arguments": {"number": 1040}}), &|_, _| {
+                answer.clone()
+            })
             .await;
         assert_eq!(asked.questions.len(), 1, "{era:?} {asked:?}");
         assert!(asked.result().to_string().contains("Thursday 14:00"), "{asked:?}");

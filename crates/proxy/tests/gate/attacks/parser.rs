@@ -18,8 +18,15 @@ async fn malformed_bodies_get_the_right_error_and_an_entry_in_the_log() {
         let (upstream, url) = Upstream::start(server).await;
         let rig = Rig::new(vec![http_offer("up", &url)]).await;
         let client = Client::connect(&rig, "up", Era::Legacy).await;
-        let deep = format!(r#"{{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{{"name":"write","arguments":{}1{}}}}}"#, "[".repeat(10_000), "]".repeat(10_000));
-        let large = format!(r#"{{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{{"name":"write","arguments":{{"x":"{}"}}}}}}"#, "x".repeat(10 << 20));
+        let deep = format!(
+            r#"{{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{{"name":"write","arguments":{}1{}}}}}"#,
+            "[".repeat(10_000),
+            "]".repeat(10_000)
+        );
+        let large = format!(
+            r#"{{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{{"name":"write","arguments":{{"x":"{}"}}}}}}"#,
+            "x".repeat(10 << 20)
+        );
         let twice = CALL.replace(r#""name":"write""#, r#""name":"echo","name":"write""#);
         let escaped = CALL.replace(r#""name":"write""#, r#""name":"echo","na\u006de":"write""#);
         let utf16: Vec<u8> = CALL.encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -37,7 +44,12 @@ async fn malformed_bodies_get_the_right_error_and_an_entry_in_the_log() {
             ("duplicate key, escaped", escaped.into(), -32600, 400),
             ("case variant of jsonrpc", CALL.replace("jsonrpc", "JsonRpc").into(), -32600, 400),
             ("case variant of method", CALL.replace("\"method\"", "\"Method\"").into(), -32600, 400),
-            ("second method in capitals", CALL.replace("\"id\"", "\"METHOD\":\"tools/list\",\"id\"").into(), -32600, 400),
+            (
+                "second method in capitals",
+                CALL.replace("\"id\"", "\"METHOD\":\"tools/list\",\"id\"").into(),
+                -32600,
+                400,
+            ),
             ("second params in capitals", CALL.replace("\"id\"", "\"Params\":{},\"id\"").into(), -32600, 400),
             ("depth 10,000", deep.into(), -32600, 400),
             ("10 MB", large.into(), -32600, 413),
@@ -80,15 +92,19 @@ async fn a_lookalike_beside_the_name_cannot_change_what_is_called() {
     let mut reader = crate::rig::claims("bob", "up");
     reader.scope = "up:read".parse().unwrap();
     let client = Client::connect_as(&rig, "up", "2025-11-25", rig.sign(&reader), json!({})).await;
-    for members in [r#""name":"echo","Name":"write""#, r#""NAME":"write","name":"echo""#, r#""name":"echo","ｎame":"write""#] {
-        let body = format!(r#"{{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{{{members},"arguments":{{}}}}}}"#);
+    for members in
+        [r#""name":"echo","Name":"write""#, r#""NAME":"write","name":"echo""#, r#""name":"echo","ｎame":"write""#]
+    {
+        let body =
+            format!(r#"{{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{{{members},"arguments":{{}}}}}}"#);
         let reply = client.post(&body).await;
         let answer = reply.json().await;
         if answer.get("result").is_some() {
             // Forwarded as an unknown member; the name that was judged is the only `name` there.
             let arrived = upstream.posted("tools/call").pop().unwrap();
             assert_eq!(arrived["params"]["name"], "echo");
-            let lax = arrived["params"].as_object().unwrap().keys().filter(|key| key.eq_ignore_ascii_case("name")).count();
+            let lax =
+                arrived["params"].as_object().unwrap().keys().filter(|key| key.eq_ignore_ascii_case("name")).count();
             assert_eq!(lax, 1, "a lax parser downstream of us finds one name: {arrived}");
         }
     }
@@ -171,7 +187,8 @@ async fn an_unknown_version_is_refused_with_those_that_are_spoken() {
     let (_, url) = Upstream::start(Era::Legacy).await;
     let rig = Rig::new(vec![http_offer("up", &url)]).await;
     let client = Client::connect(&rig, "up", Era::Legacy).await;
-    for (verb, version) in [("POST", "2030-01-01"), ("POST", "latest"), ("GET", "2030-01-01"), ("DELETE", "2030-01-01")] {
+    for (verb, version) in [("POST", "2030-01-01"), ("POST", "latest"), ("GET", "2030-01-01"), ("DELETE", "2030-01-01")]
+    {
         let mut other = Client::unconnected(&rig, "up", "2025-11-25", client.token.clone());
         other.session = client.session.clone();
         other.version = version.to_owned();

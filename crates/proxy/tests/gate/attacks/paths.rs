@@ -16,9 +16,26 @@ async fn there_is_one_path_to_an_upstream() {
     let before = upstream.arrived().len();
     let body = client.message(Some(1), "tools/call", json!({"name": "echo", "arguments": {}}));
     for path in [
-        "/mcp/files/", "//mcp/files", "/mcp//files", "/mcp/%66iles", "/mcp/files%2e", "/mcp/files/sse", "/mcp/files/message",
-        "/mcp/./files", "/mcp/x/../files", "/mcp/x/%2e%2e/files", "/mcp/files%00", "/mcp/files;x=1", "/mcp/FILES", "/MCP/files",
-        "/mcp/files%2f", "/sse", "/mcp", "/", "/message", "/mcp/files%3Fx",
+        "/mcp/files/",
+        "//mcp/files",
+        "/mcp//files",
+        "/mcp/%66iles",
+        "/mcp/files%2e",
+        "/mcp/files/sse",
+        "/mcp/files/message",
+        "/mcp/./files",
+        "/mcp/x/../files",
+        "/mcp/x/%2e%2e/files",
+        "/mcp/files%00",
+        "/mcp/files;x=1",
+        "/mcp/FILES",
+        "/MCP/files",
+        "/mcp/files%2f",
+        "/sse",
+        "/mcp",
+        "/",
+        "/message",
+        "/mcp/files%3Fx",
     ] {
         for good in [true, false] {
             let mut request = client.post_request(&body);
@@ -27,7 +44,11 @@ async fn there_is_one_path_to_an_upstream() {
                 request.headers_mut().remove("authorization");
             }
             let reply = rig.send(request).await;
-            assert!(reply.status == StatusCode::NOT_FOUND || reply.status == StatusCode::BAD_REQUEST, "{path}: {}", reply.status);
+            assert!(
+                reply.status == StatusCode::NOT_FOUND || reply.status == StatusCode::BAD_REQUEST,
+                "{path}: {}",
+                reply.status
+            );
         }
     }
     for verb in ["PUT", "PATCH", "HEAD", "TRACE", "CONNECT", "PROPFIND"] {
@@ -79,7 +100,8 @@ async fn foreign_hosts_and_origins_are_refused_before_anything_else() {
         assert_eq!(reply.header("access-control-allow-credentials"), "");
     }
     let preflight = |origin: &str| {
-        let request = Request::options("/mcp/files").header("origin", origin).header("access-control-request-method", "POST");
+        let request =
+            Request::options("/mcp/files").header("origin", origin).header("access-control-request-method", "POST");
         request.body(Body::empty()).unwrap()
     };
     assert_eq!(rig.send(preflight("https://app.example")).await.status, StatusCode::NO_CONTENT);
@@ -110,7 +132,12 @@ async fn a_token_counts_in_one_header_only() {
     let value = forwarded.headers_mut().remove("authorization").unwrap();
     forwarded.headers_mut().insert("x-forwarded-authorization", value);
     for (what, request) in [
-        ("query", in_query), ("beside", beside), ("twice", twice), ("cookie", cookie), ("basic", basic), ("forwarded", forwarded),
+        ("query", in_query),
+        ("beside", beside),
+        ("twice", twice),
+        ("cookie", cookie),
+        ("basic", basic),
+        ("forwarded", forwarded),
     ] {
         let reply = rig.send(request).await;
         assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{what}");

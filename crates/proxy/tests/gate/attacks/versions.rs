@@ -11,7 +11,12 @@ use sallyport_proxy::Tenants;
 use sallyport_storage::RevocationSubject;
 use serde_json::{Value, json};
 
-use crate::rig::{HOST, ISSUER, NOW, PUBLIC, Rig, claims, client::{Client, Reply}, http_offer, stdio_offer, upstream::Upstream};
+use crate::rig::{
+    HOST, ISSUER, NOW, PUBLIC, Rig, claims,
+    client::{Client, Reply},
+    http_offer, stdio_offer,
+    upstream::Upstream,
+};
 
 async fn world() -> (Rig, Arc<Upstream>, tempfile::TempDir) {
     let (legacy, url) = Upstream::start(Era::Legacy).await;
@@ -76,7 +81,12 @@ async fn bad_tokens(rig: &Rig, upstream: &str) -> Vec<(&'static str, String)> {
 }
 
 /// A request under `version` that would have an effect if it were let in.
-fn attempt(upstream: &str, version: ProtocolVersion, method: &str, tool: &str) -> (String, Vec<(&'static str, String)>) {
+fn attempt(
+    upstream: &str,
+    version: ProtocolVersion,
+    method: &str,
+    tool: &str,
+) -> (String, Vec<(&'static str, String)>) {
     let mut params = json!({"name": tool, "arguments": {}});
     let mut headers = vec![("mcp-protocol-version", version.to_string())];
     if method == "initialize" {
@@ -95,7 +105,14 @@ fn attempt(upstream: &str, version: ProtocolVersion, method: &str, tool: &str) -
     (json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string(), headers)
 }
 
-async fn send(rig: &Rig, verb: &str, upstream: &str, token: Option<&str>, session: Option<&str>, body: (String, Vec<(&'static str, String)>)) -> Reply {
+async fn send(
+    rig: &Rig,
+    verb: &str,
+    upstream: &str,
+    token: Option<&str>,
+    session: Option<&str>,
+    body: (String, Vec<(&'static str, String)>),
+) -> Reply {
     let mut request = Request::builder().method(verb).uri(format!("/mcp/{upstream}")).header("host", HOST);
     request = request.header("content-type", "application/json");
     for (name, value) in body.1 {
@@ -129,9 +146,13 @@ async fn no_version_transport_or_verb_lets_a_stranger_in() {
         tokens.extend(bad_tokens(&rig, upstream).await.into_iter().map(|(what, token)| (what, Some(token))));
         for (what, token) in &tokens {
             for version in ProtocolVersion::ALL {
-                for (verb, method) in
-                    [("POST", "initialize"), ("POST", "tools/call"), ("POST", "server/discover"), ("GET", ""), ("DELETE", "")]
-                {
+                for (verb, method) in [
+                    ("POST", "initialize"),
+                    ("POST", "tools/call"),
+                    ("POST", "server/discover"),
+                    ("GET", ""),
+                    ("DELETE", ""),
+                ] {
                     let body = attempt(upstream, version, method, "write");
                     let reply = send(&rig, verb, upstream, token.as_deref(), Some(&session), body).await;
                     is_challenged(&reply, upstream, &format!("{what} {version} {verb} {method} {upstream}"));
@@ -145,7 +166,15 @@ async fn no_version_transport_or_verb_lets_a_stranger_in() {
     assert!(!leaked, "nothing of it was forwarded");
     let events = rig.gate.strangers().drain(rig.clock.as_ref(), &sallyport_model::SystemRng);
     let codes: BTreeSet<_> = events.iter().map(|event| event.facts["code"].as_str().unwrap().to_owned()).collect();
-    for code in ["no_token", "token_audience", "token_issuer", "token_expired", "token_type", "token_signature", "token_algorithm"] {
+    for code in [
+        "no_token",
+        "token_audience",
+        "token_issuer",
+        "token_expired",
+        "token_type",
+        "token_signature",
+        "token_algorithm",
+    ] {
         assert!(codes.contains(code), "{code} in {codes:?}");
     }
     let counted: u64 = events.iter().map(|event| event.facts["times"].as_u64().unwrap()).sum();
@@ -205,7 +234,7 @@ async fn a_call_beyond_the_scope_is_refused_under_every_version_with_all_that_it
             let named: BTreeSet<&str> = named.split(' ').collect();
             let (read, tool) = (format!("{upstream}:read"), format!("{upstream}:write"));
             assert!(named.contains(read.as_str()), "what is held stays: {challenge}");
-            assert!(named.iter().any(|scope| scope.starts_with(&tool)|| scope.ends_with("%77rite")), "{challenge}");
+            assert!(named.iter().any(|scope| scope.starts_with(&tool) || scope.ends_with("%77rite")), "{challenge}");
             assert!(client.call("echo", json!({})).await.response.get("result").is_some(), "reading goes on");
             // A principal has few processes at once, and each version needs one.
             client.verb("DELETE", &[]).await;
@@ -229,7 +258,10 @@ async fn the_scope_of_one_tool_covers_that_tool_alone() {
             ("tools/call", json!({"name": "write", "arguments": {}})),
             ("resources/read", json!({"uri": "mem://a"})),
             ("prompts/get", json!({"name": "greet"})),
-            ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "a", "value": ""}})),
+            (
+                "completion/complete",
+                json!({"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "a", "value": ""}}),
+            ),
         ] {
             assert_eq!(client.request(method, params).await.status, 403, "{method}");
         }

@@ -6,10 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sallyport_model::{
-    AuditEvent, EventKind, Receipt, RecordError, Recorder,
-    event::OutcomeStatus,
-};
+use sallyport_model::{AuditEvent, EventKind, Receipt, RecordError, Recorder, event::OutcomeStatus};
 use tokio::sync::watch;
 
 /// The log.
@@ -22,7 +19,12 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { events: Mutex::default(), failing: Mutex::default(), down: AtomicBool::new(false), held: watch::Sender::new(None) }
+        Self {
+            events: Mutex::default(),
+            failing: Mutex::default(),
+            down: AtomicBool::new(false),
+            held: watch::Sender::new(None),
+        }
     }
 }
 
@@ -37,7 +39,10 @@ impl Log {
     }
     /// Events of one kind about one method.
     pub fn about(&self, kind: EventKind, method: &str) -> Vec<AuditEvent> {
-        self.of(kind).into_iter().filter(|event| event.call.as_ref().is_some_and(|call| call.method == method)).collect()
+        self.of(kind)
+            .into_iter()
+            .filter(|event| event.call.as_ref().is_some_and(|call| call.method == method))
+            .collect()
     }
     /// How the calls of a tool ended.
     pub fn ends(&self, tool: &str) -> Vec<OutcomeStatus> {

@@ -124,8 +124,21 @@ impl Upstream {
 
     fn tools(&self) -> Value {
         let names = [
-            "echo", "progress", "ask_form", "ask_sample", "ask_roots", "ask_url", "slow", "fail", "broken", "poll", "grow",
-            "touch", "hold", "die", "task",
+            "echo",
+            "progress",
+            "ask_form",
+            "ask_sample",
+            "ask_roots",
+            "ask_url",
+            "slow",
+            "fail",
+            "broken",
+            "poll",
+            "grow",
+            "touch",
+            "hold",
+            "die",
+            "task",
         ];
         let tool = |name: &&str| json!({"name": name, "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}});
         let mut tools: Vec<Value> = names.iter().map(tool).collect();
@@ -165,8 +178,12 @@ impl Upstream {
             }
             "resources/subscribe" | "resources/unsubscribe" | "ping" if !self.modern() => json!({}),
             "x/extension" => json!({"extended": true}),
-            "tasks/get" if !self.modern() => json!({"taskId": params["taskId"], "status": "completed", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": null}),
-            "tasks/get" => json!({"taskId": params["taskId"], "status": "completed", "createdAt": "2026-01-01T00:00:00Z", "ttlMs": null, "result": text("task done")}),
+            "tasks/get" if !self.modern() => {
+                json!({"taskId": params["taskId"], "status": "completed", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": null})
+            }
+            "tasks/get" => {
+                json!({"taskId": params["taskId"], "status": "completed", "createdAt": "2026-01-01T00:00:00Z", "ttlMs": null, "result": text("task done")})
+            }
             "tasks/result" if !self.modern() => text("task done"),
             _ => return Err(json!({"code": -32601, "message": "no such method"})),
         };
@@ -213,7 +230,11 @@ async fn handle(State(upstream): State<Arc<Upstream>>, method: Method, headers: 
     let body = String::from_utf8(body.to_vec()).unwrap();
     upstream.kept().arrived.push(Arrived { method: method.clone(), headers: headers.clone(), body: body.clone() });
     if upstream.modern() {
-        return if method == Method::POST { modern(upstream, &body).await } else { empty(StatusCode::METHOD_NOT_ALLOWED) };
+        return if method == Method::POST {
+            modern(upstream, &body).await
+        } else {
+            empty(StatusCode::METHOD_NOT_ALLOWED)
+        };
     }
     let session = headers.get("mcp-session-id").and_then(|id| id.to_str().ok()?.strip_prefix("up-")?.parse().ok());
     if session.is_some_and(|number: usize| number <= upstream.kept().forgotten) {
@@ -421,8 +442,12 @@ impl Turn {
                 self.upstream.announce("notifications/resources/updated", json!({"uri": "mem://a"}));
                 Ok(text("touched"))
             }
-            "task" if self.upstream.modern() => Ok(json!({"resultType": "task", "taskId": "task-1", "status": "working", "createdAt": "2026-01-01T00:00:00Z", "ttlMs": null})),
-            "task" => Ok(json!({"task": {"taskId": "task-1", "status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": null}})),
+            "task" if self.upstream.modern() => Ok(
+                json!({"resultType": "task", "taskId": "task-1", "status": "working", "createdAt": "2026-01-01T00:00:00Z", "ttlMs": null}),
+            ),
+            "task" => Ok(
+                json!({"task": {"taskId": "task-1", "status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": null}}),
+            ),
             "late" | "regional" => Ok(text(name)),
             _ => Err(json!({"code": -32602, "message": "no such tool"})),
         }
@@ -472,7 +497,8 @@ impl Turn {
     }
 
     async fn ask_url(&self) -> Result<Value, Value> {
-        let page = json!({"mode": "url", "elicitationId": "el-1", "url": "https://up.example/page", "message": "Open it"});
+        let page =
+            json!({"mode": "url", "elicitationId": "el-1", "url": "https://up.example/page", "message": "Open it"});
         if self.upstream.modern() {
             return self.ask("url", "elicitation/create", page).await;
         }
