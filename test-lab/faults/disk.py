@@ -333,7 +333,9 @@ class Trial:
         self.check("every act that was executed was opened on the record", not unopened, unopened[:5])
         loose = {tag: ends.get(call) for tag, call in opened.items() if len(ends.get(call, [])) != 1}
         self.check("every opened call has exactly one end", not loose, list(loose.items())[:5])
-        self.check("what was open at the failure ended as unknown", all(a[0] in opened and a[0] not in closed for a in self.withheld if a[1] == "act"), self.withheld[:2])
+        # A failed sync may have left the closing entry on the disk all the same; either end is true.
+        endless = [a for a in self.withheld if a[1] == "act" and not ends.get(opened.get(a[0]))]
+        self.check("every act whose result was withheld has an end, as it was or as unknown", not endless, endless[:2])
 
 
 def main():

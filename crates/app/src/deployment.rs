@@ -48,6 +48,8 @@ pub struct Settings {
     pub database: PathBuf,
     /// The audit log's directory.
     pub audit_log: PathBuf,
+    /// The log's name, which its checkpoints carry for ever.
+    pub log_origin: String,
     /// The master key.
     pub master_key: MasterKey,
     /// What pages call the product.
@@ -142,7 +144,7 @@ impl Deployment {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let Vault { store, keyring } = Vault::open(&settings.database, &settings.master_key)?;
-        let signer = log_signer(&settings.master_key, &log_origin(&settings.public_url))?;
+        let signer = log_signer(&settings.master_key, &settings.log_origin)?;
         let mut config = LogConfig::new(&settings.audit_log, signer);
         config.kept = kept::read(&settings.audit_log)?;
         let (log, recovery) = tokio::task::spawn_blocking(move || Log::open(config))

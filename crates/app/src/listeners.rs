@@ -23,7 +23,10 @@ use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sallyport_proxy::Peer;
 use sallyport_web::ClientAddress;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
@@ -164,18 +167,30 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAdd
     address
 }
 
-/// Resolves at the first SIGINT or SIGTERM.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub async fn asked_to_stop() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Waits for SIGINT or SIGTERM. Made before anybody is told that the gate is ready, so that a signal that
+/// comes right then is not lost to the default, which is to die without a word in the log.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Installs the handlers.
+    ///
+    /// # Errors
+    /// When they cannot be installed.
+    pub fn install() -> io::Result<Self> {
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate })
     }
-    Ok(())
+
+    /// Resolves at the first signal.
+    pub async fn asked_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 #[cfg(test)]

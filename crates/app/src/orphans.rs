@@ -42,7 +42,14 @@ fn left_open(reader: &LogReader, keyring: &dyn Keyring) -> Result<Vec<AuditEvent
         let call = event.call.as_ref().map(|call| call.id.clone());
         match (event.kind, call) {
             (EventKind::Started | EventKind::Stopped, _) => break,
-            (EventKind::CallClosed | EventKind::StreamClosed | EventKind::McpSessionClosed, Some(call)) => {
+            (
+                EventKind::CallClosed
+                | EventKind::StreamClosed
+                | EventKind::McpSessionClosed
+                // An earlier start that was stopped in the middle of this very work.
+                | EventKind::OutcomeUnknown,
+                Some(call),
+            ) => {
                 ended.insert(call);
             }
             (EventKind::CallOpened | EventKind::StreamOpened | EventKind::McpSessionOpened, Some(call)) => {

@@ -199,8 +199,13 @@ impl<'a> Target<'a> {
     /// Reads the target of a client's request.
     ///
     /// # Errors
-    /// [`Error::InvalidParams`] when the member that names it is missing or no string.
+    /// [`Error::InvalidParams`] when the member that names it is missing or no string, or when `_meta` or
+    /// the `arguments` of a tool or prompt are no object: what cannot be read cannot be judged.
     pub fn of(request: &'a Request) -> Result<Self, Error> {
+        object_or_absent(request, "_meta")?;
+        if matches!(rule(&request.method).kind, Kind::Tool | Kind::Prompt) {
+            object_or_absent(request, "arguments")?;
+        }
         Ok(match rule(&request.method).kind {
             Kind::Handshake | Kind::Control | Kind::Input | Kind::Change => Self::Nothing,
             Kind::List(list) => Self::List(list),
@@ -213,6 +218,15 @@ impl<'a> Target<'a> {
             Kind::Listen => Self::Listen,
             Kind::Other => Self::Other,
         })
+    }
+}
+
+fn object_or_absent(request: &Request, key: &str) -> Result<(), Error> {
+    match request.param(key) {
+        None | Some(Value::Object(_)) => Ok(()),
+        Some(_) => {
+            Err(Error::InvalidParams(format!("`params.{key}` must be an object; leave it out if there is none")))
+        }
     }
 }
 
@@ -284,6 +298,10 @@ mod tests {
             ("tools/call", json!({"name": 7})),
             ("resources/read", json!({"name": "x"})),
             ("tasks/result", json!({})),
+            ("tools/call", json!({"name": "t", "arguments": "text"})),
+            ("tools/call", json!({"name": "t", "arguments": [1]})),
+            ("prompts/get", json!({"name": "p", "arguments": null})),
+            ("tools/list", json!({"_meta": "x"})),
             ("completion/complete", json!({"ref": {"type": "ref/other", "name": "x"}})),
         ] {
             assert!(matches!(Target::of(&request(method, params)), Err(Error::InvalidParams(_))), "{method}");

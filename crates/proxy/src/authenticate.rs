@@ -56,6 +56,7 @@ impl Default for VerifiedTokens {
 }
 
 /// Finds out who sent `arrived`.
+#[expect(clippy::result_large_err, reason = "the request comes back, to be answered")]
 pub(crate) fn authenticate(gate: &Gate, arrived: Arrived) -> Result<Authenticated, (Refusal, Arrived)> {
     match verify(gate, &arrived) {
         Ok(principal) => Ok(Authenticated { arrived, principal }),

@@ -250,6 +250,7 @@ async fn walk(gate: &Gate, name: &str, request: Request<Body>) -> Response {
         Ok(caller) => caller,
         Err((refusal, arrived)) => {
             gate.refuse_stranger(&source, name, &headers, &refusal);
+            drain(body).await;
             return respond::refused(&refusal, None, Some(&arrived.served), Era::Legacy);
         }
     };
@@ -268,6 +269,16 @@ async fn walk(gate: &Gate, name: &str, request: Request<Body>) -> Response {
         Err(_) => respond::empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
+
+/// Reads a stranger's small body to its end, so that the connection can be used again: a client's next
+/// step after a 401 is a request for the metadata, on the same connection.
+async fn drain(body: Body) {
+    let rest = http_body_util::BodyExt::collect(http_body_util::Limited::new(body, DRAINED_BYTES));
+    let _ = tokio::time::timeout(DRAINED_TIME, rest).await;
+}
+
+const DRAINED_BYTES: usize = 64 * 1024;
+const DRAINED_TIME: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A fact for the app's `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]

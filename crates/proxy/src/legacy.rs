@@ -123,7 +123,7 @@ fn greeting(leg: &dyn UpstreamSession, asked: ProtocolVersion) -> Result<(Protoc
             Ok((version, result))
         }
         Era::Modern => {
-            let result = handshake::initialize_result(facts.about.clone(), asked, false).map_err(bad_result)?;
+            let result = handshake::initialize_result(facts.about.clone(), asked, true).map_err(bad_result)?;
             Ok((asked, result))
         }
     }

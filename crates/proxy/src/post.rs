@@ -34,13 +34,19 @@ pub(crate) async fn post(gate: &Gate, caller: Authenticated, body: axum::body::B
     let limits = gate.config().limits;
     let bytes = match read(&limits, &caller.arrived.headers, body).await {
         Ok(bytes) => bytes,
-        Err(refusal) => return gate.refuse(&caller, Rejected::unread("unread", 0), refusal).await.into(),
+        Err(refusal) => return unread(gate, &caller, "unread", 0, refusal).await,
     };
     match parse(&limits, &caller.arrived.headers, &bytes) {
         Ok(Incoming::One(message)) => one(gate, caller, message, bytes.len()).await,
         Ok(Incoming::Batch(messages)) => batch(gate, caller, messages, bytes.len()).await.into(),
-        Err(refusal) => gate.refuse(&caller, Rejected::unread("malformed", bytes.len()), refusal).await.into(),
+        Err(refusal) => unread(gate, &caller, "malformed", bytes.len(), refusal).await,
     }
+}
+
+/// Refuses what could not be read as a message, in the terms of the era that its headers name.
+async fn unread(gate: &Gate, caller: &Authenticated, what: &str, bytes: usize, refusal: Refusal) -> Reply {
+    let era = era_of_headers(&caller.arrived.headers).unwrap_or(Era::Legacy);
+    gate.refuse(caller, Rejected { era, ..Rejected::unread(what, bytes) }, refusal).await.into()
 }
 
 /// One message on its way through the gate.
@@ -227,6 +233,10 @@ fn era_of(message: &Message, headers: &http::HeaderMap, refusal: &Refusal) -> Er
     let by_body =
         matches!(message, Message::Request(request) if sallyport_mcp::meta::is_modern(request.params.as_ref()));
     if by_body || by_header == Some(Era::Modern) || refusal.rpc().is_modern() { Era::Modern } else { Era::Legacy }
+}
+
+fn era_of_headers(headers: &http::HeaderMap) -> Option<Era> {
+    header_text(headers, PROTOCOL_VERSION_HEADER).and_then(ProtocolVersion::parse).map(ProtocolVersion::era)
 }
 
 /// Whether a method is worth an entry of its own: everything but `ping`.

@@ -31,7 +31,7 @@ use crate::{
     },
     deployment::{Deployment, Settings},
     health,
-    listeners::{Protection, asked_to_stop, bind, serve},
+    listeners::{Protection, Signals, bind, serve},
     secrets::MasterKey,
     tour,
 };
@@ -75,11 +75,12 @@ pub struct Running {
 
 /// Runs it until asked to stop.
 pub async fn run(command: Demo) -> Result<End> {
+    let mut signals = Signals::install()?;
     let running = Running::start(&command).await?;
     if command.tour {
         let played = tokio::select! {
             played = tour::play(&running) => played,
-            _ = asked_to_stop() => Err(anyhow::anyhow!("the tour was stopped before its end")),
+            () = signals.asked_to_stop() => Err(anyhow::anyhow!("the tour was stopped before its end")),
         };
         // Before anything is printed: a reader that goes away leaves nothing of the demo behind.
         running.stop().await?;
@@ -91,7 +92,7 @@ pub async fn run(command: Demo) -> Result<End> {
     } else {
         running.greet();
     }
-    asked_to_stop().await?;
+    signals.asked_to_stop().await;
     running.stop().await?;
     Ok(End::Done)
 }
@@ -251,6 +252,8 @@ fn settings(
         public_url,
         database: data.join("sallyport.db"),
         audit_log: data.join("audit"),
+        // Whatever port is free this time, it is the same log.
+        log_origin: "sallyport-demo.localhost/audit".to_owned(),
         master_key: MasterKey::load(&data.join("master.key"), &SystemRng)?,
         branding: Branding { product: "Sallyport demo".to_owned(), support: None },
         tenants: vec![(TenantId::new(TENANT)?, "Demo tenant".to_owned())],

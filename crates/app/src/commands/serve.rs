@@ -17,14 +17,15 @@ use crate::{
     cli::Configured,
     commands::config::load,
     config::{Config, ConfigError, Tls},
-    deployment::{Deployment, Settings},
+    deployment::{Deployment, Settings, log_origin},
     health,
-    listeners::{Protection, asked_to_stop, bind, serve, tls},
+    listeners::{Protection, Signals, bind, serve, tls},
     secrets::MasterKey,
 };
 
 /// Runs it until asked to stop.
 pub async fn run(configured: Configured) -> Result<End> {
+    let mut signals = Signals::install()?;
     let config = load(&configured)?;
     let settings = settings(&config)?;
     let protection = protection(&config)?;
@@ -42,7 +43,7 @@ pub async fn run(configured: Configured) -> Result<End> {
     for upstream in &config.upstreams {
         anstream::eprintln!("  {}/mcp/{}", config.server.origin(), upstream.name);
     }
-    asked_to_stop().await?;
+    signals.asked_to_stop().await;
     anstream::eprintln!("stopping");
     stop.cancel();
     let stopped = deployment.stop().await;
@@ -91,6 +92,7 @@ pub fn settings(config: &Config) -> Result<Settings> {
         public_url: config.server.public_url.clone(),
         database: config.data.database(),
         audit_log: config.data.audit_log(),
+        log_origin: log_origin(&config.server.public_url),
         master_key: MasterKey::load(&config.data.master_key(), &SystemRng)?,
         branding: Branding { product: config.server.product.clone(), support: config.server.support.clone() },
         tenants: config.tenants.iter().map(|tenant| (tenant.id.clone(), tenant.name.clone())).collect(),

@@ -58,6 +58,7 @@ async fn relay(
             () = running.cancelled.cancelled() => return pending.cancelled("by the client").await,
             delivered = stream.next() => delivered,
             Some(answer) = running.elsewhere.recv() => {
+                drop(running);
                 return pending.answer(&answer.outlet, answer.response, answer.sse_id).await;
             }
             dead = pending.revoked() => {
@@ -70,6 +71,8 @@ async fn relay(
             None => return broke(pending, &outlet, no_answer()).await,
             Some(Err(error)) => return broke(pending, &outlet, error).await,
             Some(Ok(Delivered::Message { message: Message::Response(response), sse_id, .. })) => {
+                // Before the answer: its client may use the id again then.
+                drop(running);
                 return pending.answer(&outlet, response, sse_id).await;
             }
             Some(Ok(delivered)) => {

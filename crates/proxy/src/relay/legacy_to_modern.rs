@@ -6,10 +6,13 @@ use std::sync::Arc;
 use futures::StreamExt;
 use sallyport_mcp::{
     ClientCapabilities, Era, Message, Object, Outcome, Request, Response, RpcError, errors,
+    meta::TASKS_EXTENSION,
+    methods::{Kind, rule},
     translate::{
-        handshake::meta_from_initialize,
-        input::{InputRequest, InputRequired, Retry, input_response, to_url_elicitation_error},
+        handshake::{declare_tasks, meta_from_initialize},
+        input::{InputRequired, Retry, input_response, to_url_elicitation_error},
         results::{self, ResultType},
+        tasks,
     },
 };
 use sallyport_model::event::OutcomeStatus;
@@ -40,7 +43,14 @@ pub(crate) async fn run(
 ) {
     let call = Call { session: &session, outlet: &outlet, cancelled: &running.cancelled };
     let life = pending.gate.config().limits.parked;
-    match call.rounds(&mut pending, permitted, life).await {
+    let ended = match permitted.request().method.as_str() {
+        "tasks/result" => call.task_result(&mut pending, permitted, life).await,
+        "tasks/cancel" => call.task_cancel(&mut pending, permitted).await,
+        _ => call.rounds(&mut pending, permitted, life).await,
+    };
+    // Before the answer: its client may use the id again then.
+    drop(running);
+    match ended {
         Ok(response) => pending.answer(&outlet, response, None).await,
         Err(End::Upstream(error)) => broke(pending, &outlet, error).await,
         Err(End::Misled(refusal)) => pending.fail(&outlet, refusal, OutcomeStatus::UpstreamFailed).await,
@@ -50,7 +60,7 @@ pub(crate) async fn run(
 }
 
 /// Why a call ends without the upstream's answer.
-enum End {
+pub(super) enum End {
     Upstream(UpstreamError),
     /// The upstream said what cannot be used.
     Misled(Refusal),
@@ -59,9 +69,10 @@ enum End {
     Cancelled(&'static str),
 }
 
-struct Call<'a> {
+/// One call of a legacy client.
+pub(super) struct Call<'a> {
     session: &'a Session,
-    outlet: &'a Outlet,
+    pub(super) outlet: &'a Outlet,
     cancelled: &'a CancellationToken,
 }
 
@@ -73,7 +84,6 @@ impl Call<'_> {
         life: std::time::Duration,
     ) -> Result<Response, End> {
         let (original, tool) = permitted.into_request();
-        let capabilities = ClientCapabilities(self.session.client.capabilities.clone());
         let mut retry = None;
         for _ in 0..MOST_ROUNDS {
             let request = self.modern(pending, &original, retry.take());
@@ -82,30 +92,44 @@ impl Call<'_> {
                 return Ok(self.error(&original, response));
             };
             if ResultType::of(result) != ResultType::InputRequired {
-                return Ok(legacy_answer(&original, response));
+                return legacy_answer(&original, response);
             }
             let required = InputRequired::read(result).map_err(|error| End::Misled(bad_result(error)))?;
-            if let Err(error) = required.permit(&capabilities) {
-                return Ok(cannot_ask(&required, &capabilities, &error));
-            }
-            let asked = tokio::time::timeout(life, self.ask(pending, &required)).await;
-            match asked.map_err(|_| End::Cancelled("no answer to the upstream's question"))?? {
+            match self.put(pending, &required, life).await? {
                 Ok(responses) => retry = Some(Retry { responses, request_state: required.request_state }),
-                Err(error) => return Ok(error.response(None)),
+                Err(response) => return Ok(response),
             }
         }
         let what = format!("it asked for input more than {MOST_ROUNDS} times");
         Err(End::Misled(Refusal::Upstream { code: "upstream_protocol", what }))
     }
 
+    /// Puts questions to the client, if it can be asked; else what it is told instead.
+    pub(super) async fn put(
+        &self,
+        pending: &mut Pending,
+        required: &InputRequired,
+        life: std::time::Duration,
+    ) -> Result<Result<Object, Response>, End> {
+        let capabilities = ClientCapabilities(self.session.client.capabilities.clone());
+        if let Err(error) = required.permit(&capabilities) {
+            return Ok(Err(cannot_ask(required, &capabilities, &error)));
+        }
+        let asked = tokio::time::timeout(life, self.ask(pending, required)).await;
+        let answered = asked.map_err(|_| End::Cancelled("no answer to the upstream's question"))??;
+        Ok(answered.map_err(|error| error.response(None)))
+    }
+
     /// The client's request as a modern upstream wants it.
-    fn modern(&self, pending: &Pending, original: &Request, retry: Option<Retry>) -> Request {
+    pub(super) fn modern(&self, pending: &Pending, original: &Request, retry: Option<Retry>) -> Request {
         let mut request = original.clone();
         request.id = pending.gate.fresh_id();
         let params = request.params.get_or_insert_with(Object::new);
         let level = self.session.log_level.lock().ok().and_then(|level| *level);
+        let as_task = tasks::take_request(params) || rule(&original.method).kind == Kind::Task;
         let initialize = initialize_params(self.session);
-        if let Ok(meta) = meta_from_initialize(&initialize, level) {
+        if let Ok(mut meta) = meta_from_initialize(&initialize, level) {
+            declare(&mut meta.client_capabilities.0, as_task);
             meta.insert(params);
         }
         if let Some(retry) = retry {
@@ -115,7 +139,11 @@ impl Call<'_> {
     }
 
     /// One exchange with the upstream; its notifications go to the client on the way.
-    async fn exchange(&self, pending: &mut Pending, out: crate::upstream::Outgoing) -> Result<Response, End> {
+    pub(super) async fn exchange(
+        &self,
+        pending: &mut Pending,
+        out: crate::upstream::Outgoing,
+    ) -> Result<Response, End> {
         let id = out.request.id.clone();
         let mut stream = tokio::select! {
             sent = self.session.leg.request(out) => sent.map_err(End::Upstream)?,
@@ -147,7 +175,7 @@ impl Call<'_> {
     }
 
     /// Resolves when the client cancels or may not be sent anything more.
-    async fn over(&self, pending: &Pending) -> End {
+    pub(super) async fn over(&self, pending: &Pending) -> End {
         tokio::select! {
             () = self.cancelled.cancelled() => End::Cancelled("by the client"),
             dead = pending.revoked() => End::Refused(Refusal::Dead(dead)),
@@ -178,7 +206,7 @@ impl Call<'_> {
                     return Err(End::Cancelled("the client went away before it answered"));
                 }
             };
-            match answer(question, response) {
+            match input_response(question.kind, response.outcome) {
                 Ok(result) => responses.insert(key, Value::Object(result)),
                 Err(error) => return Ok(Err(error)),
             };
@@ -186,7 +214,8 @@ impl Call<'_> {
         Ok(Ok(responses))
     }
 
-    fn error(&self, original: &Request, mut response: Response) -> Response {
+    /// The upstream's answer, an error of it in the client's era.
+    pub(super) fn error(&self, original: &Request, mut response: Response) -> Response {
         if let Outcome::Error(error) = response.outcome {
             response.outcome = Outcome::Error(error.across(&original.method, Era::Modern, Era::Legacy));
         }
@@ -194,15 +223,27 @@ impl Call<'_> {
     }
 }
 
-fn answer(question: &InputRequest, response: Response) -> Result<Object, RpcError> {
-    input_response(question.kind, response.outcome)
+/// Declares the tasks extension for this request, or takes it back: a legacy client gets a task only
+/// where it asked for one.
+fn declare(capabilities: &mut Object, as_task: bool) {
+    if as_task {
+        declare_tasks(capabilities);
+    } else if let Some(Value::Object(extensions)) = capabilities.get_mut("extensions") {
+        extensions.shift_remove(TASKS_EXTENSION);
+    }
 }
 
-fn legacy_answer(original: &Request, mut response: Response) -> Response {
+fn legacy_answer(original: &Request, mut response: Response) -> Result<Response, End> {
     if let Outcome::Result(result) = &mut response.outcome {
-        results::to_legacy(&original.method, result);
+        if ResultType::of(result) == ResultType::Task {
+            *result = tasks::created_to_legacy(result).map_err(|error| End::Misled(bad_result(error)))?;
+        } else if original.method == "tasks/get" {
+            *result = tasks::got_to_legacy(result);
+        } else {
+            results::to_legacy(&original.method, result);
+        }
     }
-    response
+    Ok(response)
 }
 
 /// What a client that did not declare what is asked is told; URL questions fit into an error.

@@ -7,6 +7,7 @@ pub(crate) mod legacy_to_legacy;
 pub(crate) mod legacy_to_modern;
 pub(crate) mod modern_to_legacy;
 pub(crate) mod modern_to_modern;
+mod tasks;
 
 use sallyport_mcp::{Request, RequestMeta};
 use sallyport_model::event::OutcomeStatus;

@@ -180,6 +180,7 @@ async fn resumed(course: &mut Course) -> Result<(), crate::upstream::UpstreamErr
 }
 
 /// What the upstream asks, if this client can be asked; else what the upstream is told.
+#[expect(clippy::result_large_err, reason = "once a question, and it is sent at once")]
 fn question(course: &Course, request: &Request) -> Result<Question, Response> {
     let refuse = |error: sallyport_mcp::RpcError| error.response(Some(request.id.clone()));
     let input = InputRequest::from_request(request).map_err(|error| refuse(error.rpc()))?;

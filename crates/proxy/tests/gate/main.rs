@@ -1,5 +1,6 @@
 //! The gate from outside: real tokens, a real store, upstreams in every era and transport.
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers outside")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod attacks;
 mod catalogue;

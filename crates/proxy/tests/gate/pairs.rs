@@ -357,3 +357,51 @@ async fn an_extensions_method_passes_with_the_write_scope_only() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_legacy_client_has_its_tasks_at_a_modern_upstream() {
+    let world = world().await;
+    let client = Client::connect(&world.rig, "http-modern", Era::Legacy).await;
+    assert!(client.greeting["capabilities"]["tasks"]["requests"]["tools"]["call"].is_object(), "{}", client.greeting);
+    let make = |tool: &str| json!({"name": tool, "arguments": {}, "task": {"ttl": 60000}});
+    let made = client.request("tools/call", make("task")).await;
+    assert_eq!(made.result()["task"]["taskId"], "task-1", "{made:?}");
+    assert!(made.result().get("resultType").is_none());
+    let call = world.http[1].posted("tools/call").pop().unwrap();
+    assert!(call["params"].get("task").is_none(), "the modern form has no such member");
+    let extension =
+        "/params/_meta/io.modelcontextprotocol~1clientCapabilities/extensions/io.modelcontextprotocol~1tasks";
+    assert!(call.pointer(extension).is_some(), "{call}");
+    let got = client.request("tasks/get", json!({"taskId": "task-1"})).await;
+    assert_eq!(got.result()["status"], "completed");
+    assert!(got.result().get("result").is_none() && got.result().get("ttl").is_some(), "{got:?}");
+    let outcome = client.request("tasks/result", json!({"taskId": "task-1"})).await;
+    assert_eq!(outcome.text(), "task done");
+    let cancelled = client.request("tasks/cancel", json!({"taskId": "task-1"})).await;
+    assert_eq!(cancelled.result()["taskId"], "task-1", "the answer is the task");
+
+    client.request("tools/call", make("task_ask")).await.result();
+    let answer = json!({"action": "accept", "content": {"name": "Ann"}});
+    let asked = client.converse("tasks/result", json!({"taskId": "task-2"}), &|_, _| answer.clone()).await;
+    assert_eq!((asked.questions.len(), asked.text()), (1, answer.to_string().as_str()), "{asked:?}");
+
+    let plain = client.call("echo", json!({})).await;
+    assert!(!plain.text().contains("modelcontextprotocol/tasks"), "no task where none was asked for: {plain:?}");
+    for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
+        assert_eq!(client.request(method, json!({"taskId": "task-9"})).await.code(), -32602, "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_on_the_resumed_stream_finds_its_call() {
+    let world = world().await;
+    let client = Client::connect(&world.rig, "http-legacy", Era::Legacy).await;
+    let mut first = client.open("tools/call", json!({"name": "split", "arguments": {}})).await;
+    first.next_event().await.unwrap();
+    // The gate still reads the first stream: the client was quicker to notice that it is of no use.
+    let mut second = client.verb("GET", &[("last-event-id", "e1")]).await;
+    let (id, message) = second.next_event().await.unwrap();
+    assert_eq!((id.as_deref(), &message["result"]["content"][0]["text"]), (Some("e2"), &json!("split")));
+    assert_eq!(world.rig.log.ends("split").len(), 1, "recorded before it came");
+    assert!(first.next_event().await.is_none(), "the first stream ends with the call");
+}

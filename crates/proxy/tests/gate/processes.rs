@@ -1,6 +1,7 @@
 //! Stateful servers over stdio: whose process it is.
 
 use sallyport_mcp::Era;
+use sallyport_proxy::upstream::Transport;
 use serde_json::json;
 
 use crate::rig::{Rig, able, claims, client::Client, stdio_offer, until};
@@ -79,4 +80,32 @@ async fn a_session_that_the_upstream_forgot_is_opened_anew_for_a_modern_client()
     assert_eq!(again.text(), "1 notes", "and it was executed once");
     let lost = legacy.call("echo", json!({})).await;
     assert_eq!(lost.status, 404, "a legacy client initializes anew by itself: {lost:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_declared_shareable_is_shared_within_a_tenant_only_and_may_not_ask() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut offer = stdio_offer("old", Era::Legacy, &dir.path().join("cancelled"));
+    let mut spec = (*offer.spec).clone();
+    if let Transport::Stdio { shareable, .. } = &mut spec.transport {
+        *shareable = true;
+    }
+    offer.spec = spec.into();
+    let rig = Rig::new(vec![offer]).await;
+    for version in ["2025-03-26", "2025-11-25", "2026-07-28"] {
+        let mut pids = Vec::new();
+        for (person, tenant) in [("ann", "acme"), ("bob", "acme"), ("eve", "globex")] {
+            let mut claims = claims(person, "old");
+            claims.tenant = tenant.parse().unwrap();
+            let client = Client::connect_as(&rig, "old", version, rig.sign(&claims), able()).await;
+            if client.era == Era::Legacy {
+                assert_eq!(client.greeting["protocolVersion"], version, "the client's own version, not the process's");
+            }
+            pids.push(client.call("pid", json!({})).await.text().to_owned());
+            let asked = client.call("ask_form", json!({})).await;
+            assert!(asked.questions.is_empty() && asked.text().contains("shared"), "{asked:?}");
+        }
+        assert_eq!(pids[0], pids[1], "one tenant's, {version}");
+        assert_ne!(pids[0], pids[2], "another tenant's, {version}");
+    }
 }

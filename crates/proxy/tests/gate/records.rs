@@ -145,8 +145,10 @@ async fn a_client_that_goes_away_while_its_call_is_being_recorded_leaves_no_loos
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_streams_have_a_beginning_and_an_end_in_the_log() {
-    let (_, url) = Upstream::start(Era::Legacy).await;
+    let (upstream, url) = Upstream::start(Era::Legacy).await;
     let rig = Rig::new(vec![http_offer("up", &url)]).await;
+    let deleted = || upstream.arrived().iter().filter(|arrived| arrived.method == http::Method::DELETE).count();
+    let before = deleted();
     let client = Client::connect(&rig, "up", Era::Legacy).await;
     assert_eq!(rig.log.of(EventKind::McpSessionOpened).len(), 1);
     let stream = client.verb("GET", &[]).await;
@@ -155,6 +157,7 @@ async fn sessions_and_streams_have_a_beginning_and_an_end_in_the_log() {
     until("the stream's end is recorded", || rig.log.of(EventKind::StreamClosed).len() == 1).await;
     assert_eq!(client.verb("DELETE", &[]).await.status, 200);
     assert_eq!(rig.log.of(EventKind::McpSessionClosed).len(), 1);
+    assert_eq!(deleted(), before + 1, "the upstream's session ends with it");
     assert_eq!(client.call("echo", json!({})).await.status, 404, "the session is over");
 }
 

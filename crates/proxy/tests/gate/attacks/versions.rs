@@ -306,3 +306,20 @@ async fn a_tenant_that_is_not_offered_an_upstream_gets_nothing_of_it() {
     assert_eq!(legacy.arrived().len(), before, "nothing was forwarded");
     assert!(rig.log.refusals().contains(&"upstream_not_granted".to_owned()), "{:?}", rig.log.refusals());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_good_is_not_remembered_beyond_its_end() {
+    let (rig, _, _dir) = world().await;
+    let legacy = Client::connect(&rig, "http-legacy", Era::Legacy).await;
+    let modern = Client::connect(&rig, "http-modern", Era::Modern).await;
+    let mut stream = legacy.verb("GET", &[]).await;
+    for client in [&legacy, &modern] {
+        client.call("echo", json!({})).await.result();
+    }
+    rig.clock.advance(std::time::Duration::from_secs(306));
+    for client in [&legacy, &modern] {
+        let reply = client.open("tools/call", json!({"name": "echo", "arguments": {}})).await;
+        is_challenged(&reply, &client.upstream, "expired");
+    }
+    assert!(stream.next().await.is_none(), "its streams end with it");
+}

@@ -53,9 +53,9 @@ def ask(params, key, method, question):
         return answers[key]
     STATE["asked"] += 1
     number = "ask-%d" % STATE["asked"]
-    WAITING[number] = queue.Queue()
+    answers = WAITING[number] = queue.Queue()
     send({"jsonrpc": "2.0", "id": number, "method": method, "params": question})
-    answer = WAITING[number].get(timeout=30)
+    answer = answers.get(timeout=30)
     return answer.get("result", answer.get("error"))
 
 

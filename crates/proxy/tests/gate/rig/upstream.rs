@@ -119,6 +119,7 @@ impl Upstream {
         json!({
             "tools": {"listChanged": true}, "resources": {"subscribe": true, "listChanged": true},
             "prompts": {"listChanged": true}, "completions": {}, "logging": {}, "x-extension": {"on": true},
+            "extensions": {"io.modelcontextprotocol/tasks": {}},
         })
     }
 
@@ -139,6 +140,8 @@ impl Upstream {
             "hold",
             "die",
             "task",
+            "task_ask",
+            "split",
         ];
         let tool = |name: &&str| json!({"name": name, "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}});
         let mut tools: Vec<Value> = names.iter().map(tool).collect();
@@ -181,6 +184,17 @@ impl Upstream {
             "tasks/get" if !self.modern() => {
                 json!({"taskId": params["taskId"], "status": "completed", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": null})
             }
+            "tasks/get" if params["taskId"] == "task-2" => match self.posted("tasks/update").last() {
+                None => {
+                    let form = json!({"method": "elicitation/create", "params": {"message": "Who?", "requestedSchema": {"type": "object", "properties": {}}}});
+                    json!({"taskId": "task-2", "status": "input_required", "pollIntervalMs": 50, "inputRequests": {"who": form}})
+                }
+                Some(update) => {
+                    let said = update["params"]["inputResponses"]["who"].to_string();
+                    json!({"taskId": "task-2", "status": "completed", "result": text(said)})
+                }
+            },
+            "tasks/update" | "tasks/cancel" if self.modern() => json!({}),
             "tasks/get" => {
                 json!({"taskId": params["taskId"], "status": "completed", "createdAt": "2026-01-01T00:00:00Z", "ttlMs": null, "result": text("task done")})
             }
@@ -385,6 +399,7 @@ impl Turn {
     async fn run(self) {
         let outcome = match self.message["params"]["name"].as_str().unwrap_or_default() {
             "poll" => return self.poll().await,
+            "split" => return self.split().await,
             "die" => return,
             "broken" => Err(json!({"code": -32050, "message": "broken", "data": {"why": "so"}})),
             name => self.tool(name).await,
@@ -442,8 +457,8 @@ impl Turn {
                 self.upstream.announce("notifications/resources/updated", json!({"uri": "mem://a"}));
                 Ok(text("touched"))
             }
-            "task" if self.upstream.modern() => Ok(
-                json!({"resultType": "task", "taskId": "task-1", "status": "working", "createdAt": "2026-01-01T00:00:00Z", "ttlMs": null}),
+            "task" | "task_ask" if self.upstream.modern() => Ok(
+                json!({"resultType": "task", "taskId": if name == "task" { "task-1" } else { "task-2" }, "status": "working", "createdAt": "2026-01-01T00:00:00Z", "ttlMs": null}),
             ),
             "task" => Ok(
                 json!({"task": {"taskId": "task-1", "status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": null}}),
@@ -524,6 +539,14 @@ impl Turn {
                 }
             }
         }
+    }
+
+    /// Keeps the stream open, but answers on another one.
+    async fn split(self) {
+        let answer = json!({"jsonrpc": "2.0", "id": self.message["id"], "result": text("split")});
+        self.upstream.kept().polled.insert("e1".to_owned(), answer);
+        let _ = self.sink.send("id: e1\nretry: 10\ndata: \n\n".to_owned()).await;
+        self.sink.closed().await;
     }
 
     /// Closes the stream early; the answer comes on a GET (2025-11-25 basic/transports).
