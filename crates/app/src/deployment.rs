@@ -9,7 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use axum::Router;
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use sallyport_authserver::{AuthServer, AuthServerConfig, KeyRing};
 use sallyport_identity::{Identity, IdentityConfig};
 use sallyport_ledger::{CachedKeyring, Keyring, Log, LogConfig, LogRecorder, LogSigner, Recovery};
@@ -258,7 +263,9 @@ impl Base {
         })
         .await?;
         let _ = keys.0.set(authserver.keys());
-        let public = gate.router().merge(authserver.router()).merge(identity.router()).merge(shell.router());
+        let pages = authserver.router().merge(identity.router()).merge(shell.router());
+        let own = axum::middleware::from_fn_with_state(shell.clone(), own_host);
+        let public = gate.router().merge(pages.layer(own));
         Ok(Deployment {
             gate,
             identity,
@@ -275,6 +282,20 @@ impl Base {
             tasks: tokio::task::JoinSet::new(),
         })
     }
+}
+
+/// A page of another site whose name was rebound to this machine reads nothing here: `Host` must be ours.
+/// (The gate's own routes look for themselves, and put it on the record.)
+async fn own_host(State(shell): State<Arc<Shell>>, request: Request, next: Next) -> Response {
+    let mut hosts = request.headers().get_all(http::header::HOST).iter();
+    let named = hosts.next().and_then(|host| host.to_str().ok());
+    let named = named.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let ours = shell.origin().split_once("://").map_or(shell.origin(), |(_, authority)| authority);
+    if hosts.next().is_some() || !named.is_some_and(|named| named.eq_ignore_ascii_case(ours)) {
+        let what = format!("This server is {}. Use that address.\n", shell.origin());
+        return (http::StatusCode::MISDIRECTED_REQUEST, what).into_response();
+    }
+    next.run(request).await
 }
 
 /// The authorization server's keys for the gate, which is made first. Before they are there, no token

@@ -47,6 +47,13 @@ pub struct Protection {
     pub trusted_proxies: Vec<IpNet>,
 }
 
+impl Protection {
+    /// Whether a peer may connect: anybody, or the trusted proxies where they are named.
+    fn admits(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.is_empty() || self.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+}
+
 /// Our own TLS from PEM files.
 ///
 /// # Errors
@@ -84,6 +91,10 @@ pub async fn serve(listener: TcpListener, router: Router, protection: Protection
             () = stop.cancelled() => break,
         };
         match accepted {
+            // Where a proxy ends TLS, what does not come from it comes in the clear.
+            Ok((_, peer)) if !protection.admits(peer.ip()) => {
+                tracing::warn!(%peer, "a connection from elsewhere than server.tls.trusted_proxies is closed");
+            }
             Ok((stream, peer)) => {
                 let connection = connection(stream, peer.ip(), router.clone(), protection.clone(), stop.clone());
                 connections.spawn(connection);
@@ -204,6 +215,14 @@ mod tests {
         }
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn where_proxies_are_named_nobody_else_connects() {
+        let open = Protection::default();
+        let closed = Protection { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..Protection::default() };
+        let (inside, outside) = ("10.1.2.3".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        assert!(open.admits(outside) && closed.admits(inside) && !closed.admits(outside));
     }
 
     #[test]

@@ -45,6 +45,8 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::No) => ExitCode::from(1),
+        // Whoever reads has enough, as `| head` does.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             anstream::eprintln!("error: {error:#}");
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 3 })
@@ -63,6 +65,13 @@ fn run(command: Command) -> anyhow::Result<End> {
         Command::Serve(command) => runtime()?.block_on(commands::serve::run(command)),
         Command::Demo(command) => runtime()?.block_on(commands::demo::run(command)),
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

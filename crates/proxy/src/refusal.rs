@@ -148,6 +148,8 @@ impl Refusal {
             | Self::Store
             | Self::Upstream { .. }
             | Self::Dead(Dead::Unknown) => (errors::INTERNAL_ERROR, Some(json!({ "reason": self.code() }))),
+            // Which check a token failed is for the log; a stranger learns nothing from probing.
+            Self::BadToken(fault) => (errors::INVALID_REQUEST, Some(json!({ "reason": fault.outside() }))),
             _ => (errors::INVALID_REQUEST, Some(json!({ "reason": self.code() }))),
         };
         RpcError { data, ..RpcError::new(code, self.to_string()) }

@@ -60,7 +60,10 @@ fn check(command: &Verify) -> Result<End> {
             if command.json {
                 let chains: Vec<_> =
                     verified.chains.iter().map(|(name, count, _)| json!({"chain": name, "entries": count})).collect();
-                let proof = verified.entry.as_ref().map(|proof| format!("{proof:?}"));
+                let proof = verified.entry.as_ref().map(|proof| {
+                    let path: Vec<String> = proof.path.iter().map(|hash| hex(hash)).collect();
+                    json!({"index": proof.index, "leaf_hash": hex(&proof.leaf_hash), "path": path})
+                });
                 println!(
                     "{}",
                     json!({"verified": true, "origin": checkpoint.origin, "size": checkpoint.size,
@@ -86,6 +89,10 @@ fn check(command: &Verify) -> Result<End> {
             Ok(End::No)
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn open(place: &Place) -> Result<(LogReader, Vault)> {

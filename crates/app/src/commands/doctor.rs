@@ -65,12 +65,7 @@ fn clock() -> Finding {
             "start a time service: timedatectl set-ntp true",
         );
     }
-    let synchronised = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec > 0;
-    if synchronised {
-        good("clock", format!("it says {now}"))
-    } else {
-        bad("clock", "it does not run", "check the machine's clock")
-    }
+    good("clock", format!("it says {now}; compare it with a clock that you trust"))
 }
 
 fn tls(config: &Config) -> Finding {

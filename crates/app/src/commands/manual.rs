@@ -1,6 +1,6 @@
 //! `sallyport completions`, `sallyport manual`
 
-use std::io;
+use std::io::{self, Write as _};
 
 use clap::CommandFactory;
 
@@ -8,7 +8,9 @@ use crate::{End, cli::Cli};
 
 /// Prints completions for a shell.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<End> {
-    clap_complete::generate(shell, &mut Cli::command(), "sallyport", &mut io::stdout());
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sallyport", &mut text);
+    io::stdout().write_all(&text)?;
     Ok(End::Done)
 }
 

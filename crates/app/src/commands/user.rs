@@ -46,7 +46,8 @@ pub async fn run(command: User) -> Result<End> {
         }
         User::List { configured, tenant, json } => {
             let config = load(&configured)?;
-            let vault = Vault::open(&config.data.database(), &MasterKey::read(&config.data.master_key())?)?;
+            let master_key = MasterKey::load(&config.data.master_key(), &SystemRng)?;
+            let vault = Vault::open(&config.data.database(), &master_key)?;
             for person in vault.store.people(&TenantId::new(tenant)?).await? {
                 if json {
                     println!(

@@ -78,7 +78,7 @@ async fn nothing_but_the_message_reaches_the_upstream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demos_server_sees_the_gates_credential_only() {
     let token = "the-demo-servers-own-token";
-    let demo = sallyport_demo::Demo::new(Secret::new(token));
+    let demo = sallyport_testkit::demo::Demo::new(Secret::new(token));
     let url = format!("{}/mcp", serve(demo.router()).await);
     let mut offer = http_offer("desk", &url);
     let mut spec = (*offer.spec).clone();
