@@ -16,7 +16,7 @@ use crate::{
     End,
     cli::{Audit, Configured, Export, Format, Place, Tail, Verify},
     commands::config::load,
-    config::Data,
+    config::State,
     deployment::Vault,
     secrets::MasterKey,
 };
@@ -30,9 +30,9 @@ pub async fn run(command: Audit) -> Result<End> {
     }
 }
 
-fn data_of(place: &Place) -> Result<Data> {
+fn data_of(place: &Place) -> Result<State> {
     match (&place.data, &place.config) {
-        (Some(directory), _) => Ok(Data { directory: directory.clone(), master_key_file: None }),
+        (Some(directory), _) => Ok(State { directory: directory.clone(), master_key_file: None }),
         (None, Some(path)) => Ok(load(&Configured { config: path.clone() })?.data),
         (None, None) => anyhow::bail!("which deployment? Give --data DIR or --config FILE"),
     }

@@ -3,12 +3,12 @@
 //! A value may come from the environment instead: `SALLYPORT_SECTION_KEY` overrides `section.key` for
 //! scalars. Secrets are never written in the file: it names a variable or a file that holds them.
 
-mod data;
 mod error;
 mod identity;
 mod limits;
 mod oauth;
 mod server;
+mod state;
 mod tenants;
 mod upstreams;
 
@@ -17,12 +17,12 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use data::Data;
 pub use error::ConfigError;
 pub use identity::Identity;
 pub use limits::Limits;
 pub use oauth::OAuth;
 pub use server::{Server, Tls};
+pub use state::State;
 pub use tenants::Tenant;
 pub use upstreams::Upstream;
 
@@ -33,7 +33,7 @@ pub struct Config {
     /// Where the gate listens and what it is called.
     pub server: Server,
     /// Where state is kept.
-    pub data: Data,
+    pub data: State,
     /// The authorization server.
     #[serde(default)]
     pub oauth: OAuth,

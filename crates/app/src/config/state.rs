@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// Where state is kept.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Data {
+pub struct State {
     /// A directory of the gate's own. It is made with mode 0700.
     pub directory: PathBuf,
     /// The file that holds the master key, 32 bytes in hexadecimal, mode 0600; made at the first start.
@@ -16,7 +16,7 @@ pub struct Data {
     pub master_key_file: Option<PathBuf>,
 }
 
-impl Data {
+impl State {
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.directory.join("sallyport.db")
