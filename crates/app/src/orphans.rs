@@ -52,10 +52,10 @@ fn left_open(reader: &LogReader, keyring: &dyn Keyring) -> Result<Vec<AuditEvent
             ) => {
                 ended.insert(call);
             }
-            (EventKind::CallOpened | EventKind::StreamOpened | EventKind::McpSessionOpened, Some(call)) => {
-                if !ended.contains(&call) {
-                    open.insert(index, event);
-                }
+            (EventKind::CallOpened | EventKind::StreamOpened | EventKind::McpSessionOpened, Some(call))
+                if !ended.contains(&call) =>
+            {
+                open.insert(index, event);
             }
             _ => {}
         }
