@@ -181,8 +181,9 @@ impl Running {
         anstream::eprintln!("\nThe agent: client_id {AGENT}, client_secret {}", self.agent_secret.expose());
         anstream::eprintln!("Your account, grants and passkeys: {}/account", self.origin);
         anstream::eprintln!("\nThe signed log of what happens:");
-        anstream::eprintln!("  sallyport audit tail --data {data}");
-        anstream::eprintln!("  sallyport audit verify --data {data}");
+        let program = own_path();
+        anstream::eprintln!("  {program} audit tail --data {data}");
+        anstream::eprintln!("  {program} audit verify --data {data}");
         anstream::eprintln!("\nCalls are shown here as they happen. Ctrl-C ends the demo.\n");
     }
 
@@ -199,6 +200,18 @@ impl Running {
         }
         stopped
     }
+}
+
+/// How to start this program again from here: as it is, or by its path when a shell would not find it.
+fn own_path() -> String {
+    let name = || "sallyport".to_owned();
+    let (Ok(program), Ok(here)) = (std::env::current_exe(), std::env::current_dir()) else { return name() };
+    let in_path = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| program.parent() == Some(folder.as_path())));
+    if in_path {
+        return name();
+    }
+    program.strip_prefix(&here).unwrap_or(&program).display().to_string()
 }
 
 fn temporary_directory() -> Result<PathBuf> {
