@@ -51,7 +51,13 @@ fn line(event: &AuditEvent) -> Option<String> {
 }
 
 fn call(call: &CallFacts) -> String {
-    call.name.as_ref().map_or_else(|| call.method.clone(), |name| format!("{} {name}", call.method))
+    let text = call.name.as_ref().map_or_else(|| call.method.clone(), |name| format!("{} {name}", call.method));
+    plain(&text)
+}
+
+/// Names are the client's and the upstream's: none of them moves the cursor or changes the colour.
+fn plain(text: &str) -> String {
+    text.chars().take(100).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 fn outcome(event: &AuditEvent) -> String {
@@ -69,4 +75,15 @@ fn outcome(event: &AuditEvent) -> String {
     let code =
         event.decision.as_ref().filter(|decision| !decision.allowed).map(|decision| format!(" ({})", decision.code));
     format!(": {word}{} in {:.1} ms", code.unwrap_or_default(), outcome.latency_us as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn no_name_writes_to_the_terminal_by_itself() {
+        assert_eq!(plain("a\u{1b}[2K\rb"), "a\\u{1b}[2K\\rb");
+        assert_eq!(plain("délai 名"), "délai 名");
+    }
 }

@@ -26,6 +26,7 @@ use sallyport_web::ClientAddress;
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{Signal, SignalKind, signal},
+    sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -35,6 +36,10 @@ use tower::ServiceExt;
 const HEADER_BYTES: usize = 32 * 1024;
 /// No request's headers may take longer to arrive.
 const HEADER_TIME: Duration = Duration::from_secs(15);
+/// A connection must bring its first request within this.
+const FIRST_REQUEST: Duration = Duration::from_secs(15);
+/// Connections at one time; further ones wait to be accepted.
+const MOST_CONNECTIONS: usize = 4096;
 /// How long connections may go on after the stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -85,9 +90,14 @@ pub async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener> {
 /// Serves until `stop`, then lets connections finish for a while.
 pub async fn serve(listener: TcpListener, router: Router, protection: Protection, stop: CancellationToken) {
     let connections = TaskTracker::new();
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let accepting = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accepting => accepted,
             () = stop.cancelled() => break,
         };
         match accepted {
@@ -97,7 +107,10 @@ pub async fn serve(listener: TcpListener, router: Router, protection: Protection
             }
             Ok((stream, peer)) => {
                 let connection = connection(stream, peer.ip(), router.clone(), protection.clone(), stop.clone());
-                connections.spawn(connection);
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
             }
             // Out of descriptors, most likely: wait for connections to end.
             Err(error) => {
@@ -130,7 +143,10 @@ async fn requests<I>(io: I, peer: IpAddr, router: Router, trusted: Vec<IpNet>, s
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
+    let begun = CancellationToken::new();
+    let seen = begun.clone();
     let service = tower::service_fn(move |request: Request<Incoming>| {
+        seen.cancel();
         let mut request = request.map(Body::new);
         let address = client_address(peer, request.headers(), &trusted);
         request.extensions_mut().insert(Peer(address));
@@ -139,11 +155,22 @@ where
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(HEADER_BYTES as u32).max_concurrent_streams(128);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADER_BYTES as u32)
+        .max_concurrent_streams(128)
+        // A peer that is gone without a word does not keep its place.
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(15));
     let connection = builder.serve_connection(io, TowerToHyperService::new(service));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = silence(&begun) => {
+            tracing::debug!(%peer, "a connection brought no request and is closed");
+            return;
+        }
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -151,6 +178,14 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Resolves when the first request should have come and has not.
+async fn silence(begun: &CancellationToken) {
+    let came = tokio::time::timeout(FIRST_REQUEST, begun.cancelled()).await.is_ok();
+    if came {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -215,6 +250,14 @@ mod tests {
         }
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_is_closed_and_one_with_a_request_is_not() {
+        let begun = CancellationToken::new();
+        tokio::time::timeout(FIRST_REQUEST * 2, silence(&begun)).await.expect("it was silent");
+        begun.cancel();
+        assert!(tokio::time::timeout(FIRST_REQUEST * 2, silence(&begun)).await.is_err());
     }
 
     #[test]

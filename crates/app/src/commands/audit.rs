@@ -17,7 +17,8 @@ use crate::{
     cli::{Audit, Configured, Export, Format, Place, Tail, Verify},
     commands::config::load,
     config::State,
-    deployment::Vault,
+    deployment::{Vault, log_signer},
+    kept,
     secrets::MasterKey,
 };
 
@@ -45,15 +46,56 @@ fn key(log: &std::path::Path, file: Option<&PathBuf>) -> Result<VerifierKey> {
     Ok(VerifierKey::parse(&text)?)
 }
 
-fn check(command: &Verify) -> Result<End> {
-    let log = match &command.log {
-        Some(log) => log.clone(),
-        None => data_of(&command.place)?.audit_log(),
-    };
+/// What a log is verified with.
+struct Means {
+    log: PathBuf,
+    key: VerifierKey,
+    against: Option<Vec<u8>>,
+    /// What the verification cannot tell, if anything.
+    weakness: Option<&'static str>,
+}
+
+/// A deployment's log is held against its own master key and the checkpoint kept beside the log; a bare
+/// directory against what the caller brings.
+fn means(command: &Verify) -> Result<Means> {
+    let given = command.against.as_ref().map(std::fs::read).transpose().context("the kept checkpoint does not read")?;
+    if let Some(log) = &command.log {
+        let key = key(log, command.vkey.as_ref())?;
+        let weakness = command.vkey.is_none().then_some(
+            "the key came from the log's own directory, which proves nothing about who wrote it; give --vkey",
+        );
+        return Ok(Means { log: log.clone(), key, against: given, weakness });
+    }
+    let state = data_of(&command.place)?;
+    let log = state.audit_log();
     let key = key(&log, command.vkey.as_ref())?;
-    let against =
-        command.against.as_ref().map(std::fs::read).transpose().context("the kept checkpoint does not read")?;
+    let kept = kept::read(&log)?;
+    let weakness = match master_key(&state) {
+        Ok(master) => {
+            let own = log_signer(&master, key.name())?;
+            anyhow::ensure!(
+                own.verifier() == &key,
+                "the log in {} was not written by this deployment: its key is another",
+                log.display()
+            );
+            None
+        }
+        Err(_) => Some("the master key does not read, so it is not known that this deployment wrote the log"),
+    };
+    Ok(Means { log, key, against: given.or(kept), weakness })
+}
+
+fn check(command: &Verify) -> Result<End> {
+    let Means { log, key, against, weakness } = match means(command) {
+        Ok(means) => means,
+        Err(error) if error.to_string().contains("was not written by this deployment") => {
+            println!("NOT verified: {error}");
+            return Ok(End::No);
+        }
+        Err(error) => return Err(error),
+    };
     let options = VerifyOptions { against, entry: command.entry };
+    weakness.iter().for_each(|weakness| anstream::eprintln!("note: {weakness}"));
     match verify(&log, &key, key.name(), &options) {
         Ok(verified) => {
             let checkpoint = &verified.checkpoint;
@@ -91,6 +133,14 @@ fn check(command: &Verify) -> Result<End> {
     }
 }
 
+/// From the environment, else from the file; never made here.
+fn master_key(state: &State) -> Result<MasterKey> {
+    Ok(match std::env::var_os(crate::secrets::MASTER_KEY) {
+        Some(_) => MasterKey::load(&state.master_key(), &sallyport_model::SystemRng)?,
+        None => MasterKey::read(&state.master_key())?,
+    })
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -100,11 +150,7 @@ fn open(place: &Place) -> Result<(LogReader, Vault)> {
     let log = data.audit_log();
     let key = key(&log, None)?;
     let reader = LogReader::open(&log, &key, key.name())?;
-    let master = match std::env::var_os(crate::secrets::MASTER_KEY) {
-        Some(_) => MasterKey::load(&data.master_key(), &sallyport_model::SystemRng)?,
-        None => MasterKey::read(&data.master_key())?,
-    };
-    Ok((reader, Vault::open(&data.database(), &master)?))
+    Ok((reader, Vault::open(&data.database(), &master_key(&data)?)?))
 }
 
 fn export(command: &Export) -> Result<End> {
