@@ -64,6 +64,8 @@ struct Mutant {
     replace: String,
     /// Package whose tests must notice.
     package: String,
+    /// `lib`, or the name of an integration test: only that is built. All of the package if absent.
+    target: Option<String>,
     /// A nextest filter expression that names those tests.
     test: String,
     /// What the breakage would let through.
@@ -71,6 +73,15 @@ struct Mutant {
 }
 
 impl Mutant {
+    /// Which tests of the package are built; each one more is linked anew for every breakage.
+    fn selected(&self) -> Vec<&str> {
+        match self.target.as_deref() {
+            None => Vec::new(),
+            Some("lib") => vec!["--lib"],
+            Some(name) => vec!["--test", name],
+        }
+    }
+
     /// `text` with the breakage, or why it does not apply.
     fn apply(&self, text: &str) -> Result<String, String> {
         match text.matches(&self.find).count() {
@@ -128,10 +139,10 @@ enum Outcome {
 fn break_and_test(root: &Path, mutants: &[&Mutant]) -> io::Result<bool> {
     let copy = Workbench::fill(root)?;
     // A test that fails anyway catches nothing: see each pass first. Holds why, if it does not.
-    let mut unfit: BTreeMap<(&str, &str), Option<String>> = BTreeMap::new();
+    let mut unfit: BTreeMap<_, Option<String>> = BTreeMap::new();
     let mut all_caught = true;
     for mutant in mutants {
-        let key = (mutant.package.as_str(), mutant.test.as_str());
+        let key = (&mutant.package, &mutant.target, &mutant.test);
         let reason = match unfit.entry(key) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(unseen) => {
@@ -142,7 +153,8 @@ fn break_and_test(root: &Path, mutants: &[&Mutant]) -> io::Result<bool> {
         let outcome = match reason {
             Some(why) => Outcome::Stale(why.clone()),
             None => {
-                let text = fs::read_to_string(root.join(&mutant.file))?;
+                // The copy's own: the tree may have moved on since it was made.
+                let text = fs::read_to_string(copy.folder.join(&mutant.file))?;
                 let broken = mutant.apply(&text).map_err(io::Error::other)?;
                 copy.write(&mutant.file, broken.as_bytes())?;
                 let output = copy.test(mutant);
@@ -254,6 +266,7 @@ impl Workbench {
                 "-E",
                 &mutant.test,
             ])
+            .args(mutant.selected())
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", &self.build)
             .output()
@@ -286,6 +299,7 @@ mod tests {
             find: text(find),
             replace: text(replace),
             package: text("p"),
+            target: None,
             test: text("all()"),
             why: text("y"),
         }
@@ -297,6 +311,14 @@ mod tests {
         for (find, replace, text) in [("b", "c", "abb"), ("b", "c", "a"), ("", "c", "a"), ("b", "b", "b")] {
             assert!(mutant(find, replace).apply(text).is_err(), "{find} {replace} {text}");
         }
+    }
+
+    #[test]
+    fn one_target_is_built_where_one_is_named() {
+        let of = |target: Option<&str>| Mutant { target: target.map(str::to_owned), ..mutant("a", "b") };
+        assert!(of(None).selected().is_empty());
+        assert_eq!(of(Some("lib")).selected(), ["--lib"]);
+        assert_eq!(of(Some("gate")).selected(), ["--test", "gate"]);
     }
 
     #[test]

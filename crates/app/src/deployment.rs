@@ -34,6 +34,7 @@ use sallyport_proxy::{
 use sallyport_storage::{Store, Tenant, sqlite::SqliteStore};
 use sallyport_web::{Branding, CsrfKey, Shell};
 use serde_json::json;
+use tokio_util::sync::DropGuard;
 use url::Url;
 
 use crate::{
@@ -96,6 +97,10 @@ pub struct Deployment {
     public: Router,
     spawner: Spawner,
     tasks: tokio::task::JoinSet<()>,
+    /// While it is held, revocations are learned of.
+    polling: Option<DropGuard>,
+    /// How long a revocation can matter to a living token.
+    revocation_life: Duration,
 }
 
 /// The store and the log as another process may open them: to read.
@@ -174,22 +179,32 @@ impl Deployment {
         self.revocations.poll(self.store.as_ref()).await.context("the revocation log cannot be read")?;
         let (gate, store, keys) = (self.gate.clone(), Arc::clone(&self.store), Arc::clone(&self.keys));
         let (recorder, clock, rng) = (Arc::clone(&self.recorder), Arc::clone(&self.clock), Arc::clone(&self.rng));
-        self.tasks.spawn(Arc::clone(&self.revocations).keep_polling(Arc::clone(&store)));
+        let polling = Arc::clone(&self.revocations).poll_on_own_thread(Arc::clone(&store));
+        self.polling = Some(polling.context("the revocation log cannot be polled")?);
         self.tasks.spawn(gate.clone().keep_sweeping());
         self.tasks.spawn(gate.strangers().keep_flushing(recorder, Arc::clone(&clock), rng));
         self.tasks.spawn(keep_keys(keys));
         self.tasks.spawn(kept::keep_keeping(self.log.clone()));
-        self.tasks.spawn(keep_purging(store, clock));
+        self.tasks.spawn(keep_purging(store, Arc::clone(&self.revocations), clock, self.revocation_life));
         self.record(EventKind::Started, json!({ "version": env!("CARGO_PKG_VERSION") })).await
     }
 
-    /// Stops: no new work, everything open is closed on the record, the log is signed and closed.
+    /// Stops, after the listeners were told to: calls in progress may finish for a while, what is left is
+    /// closed on the record, the log is signed and closed. `listeners` resolves when they have ended;
+    /// `forced` when nobody wants to wait any longer.
     ///
     /// # Errors
-    /// When the log could not take the last entries.
-    pub async fn stop(mut self) -> Result<()> {
+    /// When the log could not take the last entries, or the stop was forced.
+    pub async fn stop(self, listeners: impl Future<Output = ()>, forced: impl Future<Output = ()>) -> Result<()> {
+        tokio::select! {
+            stopped = self.stop_in_order(listeners) => stopped,
+            () = forced => anyhow::bail!("the stop was forced; the next start closes in the log what is open there"),
+        }
+    }
+
+    async fn stop_in_order(mut self, listeners: impl Future<Output = ()>) -> Result<()> {
+        tokio::join!(self.gate.stop(PATIENCE), listeners);
         self.tasks.abort_all();
-        self.gate.close().await;
         self.spawner.stop_all().await;
         self.gate.strangers().flush(self.recorder.as_ref(), self.clock.as_ref(), self.rng.as_ref()).await;
         self.record(EventKind::Stopped, json!({})).await?;
@@ -225,14 +240,6 @@ impl Base {
     async fn build(self, settings: Settings) -> Result<Deployment> {
         let csrf = CsrfKey::new(settings.master_key.derive("form tokens v1"));
         let shell = Arc::new(Shell::new(settings.public_url, settings.branding, csrf)?);
-        let identity = Identity::new(sallyport_identity::Deps {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            rng: Arc::clone(&self.rng),
-            recorder: Arc::clone(&self.recorder),
-            shell: Arc::clone(&shell),
-            config: settings.identity,
-        })?;
         let revocations = Arc::new(RevocationView::default());
         let keys = Arc::new(LateKeys::default());
         let spawner = Spawner::new();
@@ -249,12 +256,24 @@ impl Base {
             },
         );
         gate.load_pins().await?;
+        let identity = Identity::new(sallyport_identity::Deps {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+            recorder: Arc::clone(&self.recorder),
+            strangers: gate.strangers().counts(),
+            shell: Arc::clone(&shell),
+            config: settings.identity,
+        })?;
+        let lifetimes = &settings.oauth.lifetimes;
+        let revocation_life = REVOCATION_LIFE.max(lifetimes.grant + lifetimes.access_token);
         let documents = DocumentClient::new(settings.documents, Arc::new(SystemResolver), &[])?;
         let authserver = AuthServer::new(sallyport_authserver::Deps {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             rng: Arc::clone(&self.rng),
             recorder: Arc::clone(&self.recorder),
+            strangers: gate.strangers().counts(),
             identity: Arc::new(identity.clone()),
             shell: Arc::clone(&shell),
             documents: Arc::new(GuardedDocuments(documents)),
@@ -280,6 +299,8 @@ impl Base {
             public,
             spawner,
             tasks: tokio::task::JoinSet::new(),
+            polling: None,
+            revocation_life,
         })
     }
 }
@@ -289,14 +310,22 @@ impl Base {
 async fn own_host(State(shell): State<Arc<Shell>>, request: Request, next: Next) -> Response {
     let mut hosts = request.headers().get_all(http::header::HOST).iter();
     let named = hosts.next().and_then(|host| host.to_str().ok());
-    let named = named.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let target = request.uri().authority().map(|authority| authority.as_str());
     let ours = shell.origin().split_once("://").map_or(shell.origin(), |(_, authority)| authority);
-    if hosts.next().is_some() || !named.is_some_and(|named| named.eq_ignore_ascii_case(ours)) {
+    let foreign = [named, target].into_iter().flatten().any(|named| !named.eq_ignore_ascii_case(ours));
+    if hosts.next().is_some() || foreign || (named.is_none() && target.is_none()) {
         let what = format!("This server is {}. Use that address.\n", shell.origin());
         return (http::StatusCode::MISDIRECTED_REQUEST, what).into_response();
     }
-    next.run(request).await
+    // A body that drips in holds nobody's place for long.
+    match tokio::time::timeout(PAGE_TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (http::StatusCode::REQUEST_TIMEOUT, "The request did not arrive in time.\n").into_response(),
+    }
 }
+
+/// The longest that a page or an OAuth endpoint may take, its request's body included.
+const PAGE_TIME: Duration = Duration::from_secs(30);
 
 /// The authorization server's keys for the gate, which is made first. Before they are there, no token
 /// is good.
@@ -332,11 +361,53 @@ async fn keep_keys(keys: Arc<KeyRing>) {
     }
 }
 
-async fn keep_purging(store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+async fn keep_purging(
+    store: Arc<dyn Store>,
+    revocations: Arc<RevocationView>,
+    clock: Arc<dyn Clock>,
+    revocation_life: Duration,
+) {
     loop {
         tokio::time::sleep(Duration::from_secs(60)).await;
-        if let Err(error) = store.purge(clock.now()).await {
+        if let Err(error) = purge(store.as_ref(), &revocations, clock.now(), revocation_life).await {
             tracing::warn!(%error, "what has ended could not be removed from the store");
+        }
+    }
+}
+
+/// Removes what has ended, and revocations that no living token can be older than.
+async fn purge(store: &dyn Store, revocations: &RevocationView, now: Timestamp, life: Duration) -> Result<()> {
+    store.purge(now).await?;
+    let before = now.minus(life);
+    store.prune_revocations(before).await?;
+    revocations.forget_before(before);
+    Ok(())
+}
+
+/// How long calls may go on after the stop.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Revocations are kept for at least so long.
+const REVOCATION_LIFE: Duration = Duration::from_secs(48 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use sallyport_model::SessionId;
+    use sallyport_storage::{RevocationSubject, Revocations as _};
+
+    #[tokio::test]
+    async fn a_revocation_goes_when_no_token_can_be_as_old_and_no_sooner() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path().join("private/store.db"), zeroize::Zeroizing::new([7; 32])).unwrap();
+        let view = RevocationView::default();
+        let revoked = Timestamp::from_secs(1_790_000_000);
+        let subject = RevocationSubject::Session(SessionId::new("s-1").unwrap());
+        store.revoke(&subject, revoked).await.unwrap();
+        view.poll(&store).await.unwrap();
+        for (age, kept) in [(REVOCATION_LIFE, 1), (REVOCATION_LIFE + Duration::from_secs(1), 0)] {
+            purge(&store, &view, revoked.plus(age), REVOCATION_LIFE).await.unwrap();
+            assert_eq!(store.revocations_after(0, 10).await.unwrap().len(), kept);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
-    record::Known,
+    record::{Known, Standing},
     server::Server,
 };
 
@@ -53,12 +53,16 @@ pub(crate) async fn authenticate(
         (ClientAuthMethod::None, _) => Err(refuse("client_is_public").into()),
         (ClientAuthMethod::Secret { sha256 }, Proof::Secret(secret)) => {
             match bearer::same(sha256, &bearer::sha256(secret.as_bytes())) {
-                true => Ok(client),
+                true => {
+                    known.standing = Standing::Proved;
+                    Ok(client)
+                }
                 false => Err(refuse("client_secret_wrong").into()),
             }
         }
         (ClientAuthMethod::PrivateKeyJwt { jwks }, Proof::Assertion(assertion)) => {
             check_assertion(server, &client, jwks, &assertion).await?;
+            known.standing = Standing::Proved;
             Ok(client)
         }
         (_, Proof::Nothing) => Err(refuse("client_unauthenticated").into()),

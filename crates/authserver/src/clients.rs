@@ -21,6 +21,8 @@ use crate::{
 
 /// A fetched document is believed at least this long, so that nobody makes us fetch in a loop.
 const SHORTEST: Duration = Duration::from_secs(5 * 60);
+/// Nobody waits longer for other fetches to end.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// And at most this long.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -28,8 +30,10 @@ const fn unknown(reason: &'static str) -> Refusal {
     Refusal::new(ErrorCode::InvalidClient, "the client is not known here", reason)
 }
 
+const DOCUMENT_REFUSED: &str = "client_document_refused";
+
 fn unusable(error: OAuthError) -> Refusal {
-    Refusal { error, reason: "client_document_refused" }
+    Refusal { error, reason: DOCUMENT_REFUSED }
 }
 
 impl Server {
@@ -61,6 +65,7 @@ impl Server {
             && (!self.config.client_documents || client.stale_at.is_none_or(|stale_at| stale_at <= at))
     }
 
+    /// Fetches, unless the same failed a moment ago.
     async fn fetch_client(
         &self,
         id: ClientId,
@@ -70,13 +75,30 @@ impl Server {
         if !self.config.client_documents {
             return Err(unknown("client_documents_off").into());
         }
+        if self.fetch_failures.has(&id, self.now()) {
+            let lately = "the client's metadata document could not be used a moment ago: try again in a minute";
+            return Err(Refusal::new(ErrorCode::InvalidClient, lately, "client_document_failed_lately").into());
+        }
+        let fetched = self.fetch_anew(id.clone(), stored, caller).await;
+        if matches!(&fetched, Err(Ended::Refused(refusal)) if refusal.reason == DOCUMENT_REFUSED) {
+            self.fetch_failures.add(id, self.now());
+        }
+        fetched
+    }
+
+    async fn fetch_anew(
+        &self,
+        id: ClientId,
+        stored: Option<ClientRecord>,
+        caller: &Caller,
+    ) -> Result<ClientRecord, Ended> {
         let url = client_document::url(id.as_str()).map_err(unusable)?;
-        let document = self.fetch(&url).await?;
+        let document = self.fetch(&url, caller).await?;
         let metadata = client_document::check(id.as_str(), &document.bytes).map_err(unusable)?;
         let now = self.now();
         let max_age = document.max_age.unwrap_or(SHORTEST).clamp(SHORTEST, LONGEST);
         let client = ClientRecord {
-            auth: self.document_auth(&metadata).await?,
+            auth: self.document_auth(&metadata, caller).await?,
             created_at: stored.as_ref().map_or(now, |stored| stored.created_at),
             stale_at: Some(now.plus(max_age)),
             ..record_of(id, ClientSource::MetadataDocument, metadata, now)
@@ -89,9 +111,12 @@ impl Server {
         Ok(client)
     }
 
-    async fn fetch(&self, url: &url::Url) -> Result<Document, Ended> {
-        // Never closed, so only an exhausted number of permits makes anybody wait.
-        let _permit = self.fetches.acquire().await.map_err(|_| unknown("closing"))?;
+    async fn fetch(&self, url: &url::Url, caller: &Caller) -> Result<Document, Ended> {
+        self.limits.document_fetch(caller)?;
+        let busy = "too many clients' documents are being fetched: try again in a few seconds";
+        let busy = Refusal::new(ErrorCode::TemporarilyUnavailable, busy, "client_document_busy");
+        let permit = tokio::time::timeout(LONGEST_WAIT, self.fetches.acquire()).await.map_err(|_| busy)?;
+        let _permit = permit.map_err(|_| unknown("closing"))?;
         self.documents.fetch(url).await.map_err(|fault| {
             tracing::info!(%url, %fault, "a client's document could not be fetched");
             unusable(OAuthError::new(ErrorCode::InvalidClient, "the client's metadata document could not be fetched"))
@@ -99,7 +124,7 @@ impl Server {
         })
     }
 
-    async fn document_auth(&self, metadata: &ClientMetadata) -> Result<ClientAuthMethod, Ended> {
+    async fn document_auth(&self, metadata: &ClientMetadata, caller: &Caller) -> Result<ClientAuthMethod, Ended> {
         let bad_keys = OAuthError::new(ErrorCode::InvalidClient, "the client's key set cannot be used");
         match &metadata.authentication {
             ClientAuthentication::None => Ok(ClientAuthMethod::None),
@@ -108,7 +133,7 @@ impl Server {
             }
             ClientAuthentication::PrivateKeyJwt(KeyLocation::At(uri)) => {
                 let url = url::Url::parse(uri).map_err(|_| unusable(bad_keys))?;
-                let document = self.fetch(&url).await?;
+                let document = self.fetch(&url, caller).await?;
                 let small = document.bytes.len() <= client_document::MAX_BYTES;
                 let object = sallyport_oauth::strict::object(&document.bytes).ok().filter(|_| small);
                 let jwks = object.filter(|set| set.get("keys").is_some_and(Value::is_array));

@@ -91,13 +91,21 @@ pub struct Rates {
     pub registrations_per_hour: u32,
     /// Authorization requests a minute, pushed ones too. Default: 120.
     pub authorizations_per_minute: u32,
-    /// Refusals of strangers that are recorded one by one, a minute. Default: 30.
+    /// Refusals of strangers that are recorded one by one, a minute; of all addresses together, ten
+    /// times as many. The rest is counted. Default: 30.
     pub recorded_refusals_per_minute: u32,
+    /// Documents of clients that are fetched for it, a minute. Default: 20.
+    pub document_fetches_per_minute: u32,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { registrations_per_hour: 30, authorizations_per_minute: 120, recorded_refusals_per_minute: 30 }
+        Self {
+            registrations_per_hour: 30,
+            authorizations_per_minute: 120,
+            recorded_refusals_per_minute: 30,
+            document_fetches_per_minute: 20,
+        }
     }
 }
 

@@ -1,9 +1,15 @@
 //! Fetching the documents of clients known by URL. The application implements the fetching over
 //! `outbound` with its guard against requests to inner addresses; this crate opens no connection.
 
-use std::time::Duration;
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
+use sallyport_model::{ClientId, Timestamp};
+
+/// A document that could not be used is not fetched again for so long.
+const FAILED_FOR: Duration = Duration::from_secs(60);
+/// Most failures that are remembered; past it, the fetches per address are the only limit.
+const MOST_FAILURES: usize = 1024;
 
 /// A document as it came.
 #[derive(Debug, Clone)]
@@ -34,4 +40,25 @@ pub trait DocumentFetcher: Send + Sync {
     /// Fetches `url` by GET without credentials and without following redirects, in a few seconds at
     /// most, refusing every address that is not public.
     async fn fetch(&self, url: &url::Url) -> Result<Document, FetchFault>;
+}
+
+/// Clients whose document could not be used lately, so that nobody makes us fetch it in a loop.
+#[derive(Debug, Default)]
+pub(crate) struct RecentFailures(Mutex<HashMap<ClientId, Timestamp>>);
+
+impl RecentFailures {
+    pub(crate) fn has(&self, id: &ClientId, now: Timestamp) -> bool {
+        let Ok(failures) = self.0.lock() else { return false };
+        failures.get(id).is_some_and(|at| at.plus(FAILED_FOR) > now)
+    }
+
+    pub(crate) fn add(&self, id: ClientId, now: Timestamp) {
+        let Ok(mut failures) = self.0.lock() else { return };
+        if failures.len() >= MOST_FAILURES {
+            failures.retain(|_, at| at.plus(FAILED_FOR) > now);
+        }
+        if failures.len() < MOST_FAILURES {
+            failures.insert(id, now);
+        }
+    }
 }

@@ -32,7 +32,7 @@ use axum::{
     middleware,
     routing::{get, post},
 };
-use sallyport_model::{Clock, Recorder, Rng};
+use sallyport_model::{Clock, Recorder, Rng, Strangers};
 use sallyport_oauth::metadata;
 use sallyport_storage::Store;
 use sallyport_web::Shell;
@@ -60,6 +60,8 @@ pub struct Deps {
     pub rng: Arc<dyn Rng>,
     /// The audit log.
     pub recorder: Arc<dyn Recorder>,
+    /// Counts refusals that are not recorded one by one; somebody must record the counts now and then.
+    pub strangers: Arc<Strangers>,
     /// Who is signed in; an `Arc<sallyport_identity::Identity>`.
     pub identity: Arc<dyn SignIn>,
     /// How pages look, and the public URL below which the endpoints are.

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use governor::{DefaultKeyedRateLimiter, Quota};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota};
 use sallyport_oauth::ErrorCode;
 
 use crate::{Rates, caller::Caller, error::Refusal};
@@ -14,6 +14,8 @@ pub(crate) struct Limits {
     registrations: DefaultKeyedRateLimiter<String>,
     authorizations: DefaultKeyedRateLimiter<String>,
     recorded_refusals: DefaultKeyedRateLimiter<String>,
+    recorded_refusals_of_all: DefaultDirectRateLimiter,
+    document_fetches: DefaultKeyedRateLimiter<String>,
 }
 
 impl Limits {
@@ -24,6 +26,12 @@ impl Limits {
             authorizations: DefaultKeyedRateLimiter::keyed(Quota::per_minute(some(rates.authorizations_per_minute))),
             recorded_refusals: DefaultKeyedRateLimiter::keyed(Quota::per_minute(some(
                 rates.recorded_refusals_per_minute,
+            ))),
+            recorded_refusals_of_all: DefaultDirectRateLimiter::direct(Quota::per_minute(some(
+                rates.recorded_refusals_per_minute.saturating_mul(10),
+            ))),
+            document_fetches: DefaultKeyedRateLimiter::keyed(Quota::per_minute(some(
+                rates.document_fetches_per_minute,
             ))),
         }
     }
@@ -36,9 +44,13 @@ impl Limits {
         within(&self.authorizations, caller)
     }
 
+    pub(crate) fn document_fetch(&self, caller: &Caller) -> Result<(), Refusal> {
+        within(&self.document_fetches, caller)
+    }
+
     /// Whether a stranger's refusal is still recorded one by one: a flood must not fill the log.
     pub(crate) fn records_refusal(&self, caller: &Caller) -> bool {
-        within(&self.recorded_refusals, caller).is_ok()
+        within(&self.recorded_refusals, caller).is_ok() && self.recorded_refusals_of_all.check().is_ok()
     }
 }
 

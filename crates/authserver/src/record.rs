@@ -19,9 +19,22 @@ use crate::{
 
 const LONGEST_CLAIM: usize = 200;
 
+/// What whoever sent a request has proved so far, which says how its refusal is recorded.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing: anybody can name a client that exists. Recorded one by one up to a limit.
+    #[default]
+    Stranger,
+    /// That it is its client, or that it holds a grant that is good. Recorded one by one.
+    Proved,
+    /// That it holds something spent whose replay is on record already. Only counted.
+    Repeated,
+}
+
 /// What is known of a request while it is worked on; goes into the event if it is refused.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
+    pub(crate) standing: Standing,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) who: Option<Who>,
     /// A client that exists; whether it proved to be that client is another question.
@@ -89,7 +102,13 @@ impl Server {
         Ok(())
     }
 
-    /// Records a refusal. A stranger's is recorded one by one only up to a limit per source.
+    /// Counts what would fill the log if each were recorded: one event for many.
+    pub(crate) fn count(&self, caller: &Caller, known: &Known, code: &'static str) {
+        self.strangers.count(&caller.source(), code, "", known.claimed.clone(), self.now());
+    }
+
+    /// Records a refusal. A stranger's is recorded one by one only up to a limit per source; beyond it,
+    /// it is counted.
     pub(crate) async fn record_refusal(
         &self,
         kind: EventKind,
@@ -97,9 +116,13 @@ impl Server {
         known: &Known,
         refusal: &Refusal,
     ) -> Result<(), AuthServerError> {
-        let stranger = known.who.is_none() && known.client.is_none();
-        if stranger && !self.limits.records_refusal(caller) {
-            tracing::warn!(reason = refusal.reason, "refused a stranger; more than are recorded one by one");
+        let one_by_one = match known.standing {
+            Standing::Proved => true,
+            Standing::Stranger => self.limits.records_refusal(caller),
+            Standing::Repeated => false,
+        };
+        if !one_by_one {
+            self.count(caller, known, refusal.reason);
             return Ok(());
         }
         let mut event = self.event(kind, caller, known);

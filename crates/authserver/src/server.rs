@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use sallyport_model::{Clock, Recorder, Rng, TenantId, Timestamp, UserId};
+use sallyport_model::{Clock, Recorder, Rng, Strangers, TenantId, Timestamp, UserId};
 use sallyport_storage::Store;
 use sallyport_web::Shell;
 use tokio::sync::Semaphore;
 
 use crate::{
-    AuthServerConfig, AuthServerError, Deps, DocumentFetcher, KeyRing, Resources, SignIn, error::Refusal,
-    limits::Limits,
+    AuthServerConfig, AuthServerError, Deps, DocumentFetcher, KeyRing, Resources, SignIn, documents::RecentFailures,
+    error::Refusal, limits::Limits,
 };
 
 /// Documents that are fetched at the same time.
@@ -20,6 +20,7 @@ pub(crate) struct Server {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) recorder: Arc<dyn Recorder>,
+    pub(crate) strangers: Arc<Strangers>,
     pub(crate) identity: Arc<dyn SignIn>,
     pub(crate) shell: Arc<Shell>,
     pub(crate) documents: Arc<dyn DocumentFetcher>,
@@ -28,6 +29,7 @@ pub(crate) struct Server {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) limits: Limits,
     pub(crate) fetches: Semaphore,
+    pub(crate) fetch_failures: RecentFailures,
 }
 
 impl Server {
@@ -38,6 +40,7 @@ impl Server {
             clock: deps.clock,
             rng: deps.rng,
             recorder: deps.recorder,
+            strangers: deps.strangers,
             identity: deps.identity,
             shell: deps.shell,
             documents: deps.documents,
@@ -46,6 +49,7 @@ impl Server {
             keys,
             limits,
             fetches: Semaphore::new(FETCHES),
+            fetch_failures: RecentFailures::default(),
         }
     }
 

@@ -79,6 +79,12 @@ impl Identity {
         self.record(event).await
     }
 
+    /// Counts a refusal that is one of many, so that a flood of them does not fill the log.
+    pub(crate) fn count_refused(&self, source: &Source, claimed: Option<&str>, code: &'static str) {
+        let claimed = claimed.map(|login| ("login".to_owned(), bounded(login)));
+        self.0.deps.strangers.count(source, code, "", claimed.into_iter().collect(), self.now());
+    }
+
     /// Something that a person did: [`EventKind::SignedOut`], [`EventKind::Revoked`], or a change of her
     /// passkeys. There is no session yet where she enrols one while signing in.
     pub(crate) async fn record_done(

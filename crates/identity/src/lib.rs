@@ -26,7 +26,7 @@ use axum::{
     routing::{get, post},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use sallyport_model::{Clock, Recorder, Rng, Timestamp};
+use sallyport_model::{Clock, Recorder, Rng, Strangers, Timestamp};
 use sallyport_storage::Store;
 use sallyport_web::{Asset, Shell};
 
@@ -53,6 +53,8 @@ pub struct Deps {
     pub rng: Arc<dyn Rng>,
     /// The audit log.
     pub recorder: Arc<dyn Recorder>,
+    /// Counts refusals that are not recorded one by one; somebody must record the counts now and then.
+    pub strangers: Arc<Strangers>,
     /// How pages look, and the public URL.
     pub shell: Arc<Shell>,
     /// The operator's choices.

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue};
-use sallyport_model::{Rng, SessionId};
+use sallyport_model::{Rng, SessionId, Timestamp};
 use sallyport_storage::{BrowserSession, Digest, Person};
 use sallyport_web::Cookie;
 
@@ -56,22 +56,23 @@ impl Identity {
         Ok(tenant.is_some_and(|tenant| !tenant.suspended))
     }
 
-    /// Stores a new session, whatever the browser had before, and returns the cookie for it.
+    /// Stores a new session, whatever the browser had before, and returns the cookie for it. `since` is
+    /// from before the proof was looked at: what was revoked meanwhile is not signed in again.
     pub(crate) async fn begin_session(
         &self,
         person: &Person,
         methods: Vec<String>,
+        since: Timestamp,
     ) -> Result<(BrowserSession, HeaderValue), IdentityError> {
         let (value, cookie) = bearer(self.rng());
-        let now = self.now();
         let session = BrowserSession {
             id: SessionId::mint(self.rng()),
             cookie,
             user: person.id.clone(),
             tenant: person.tenant.clone(),
             methods,
-            authenticated_at: now,
-            expires_at: now.plus(self.config().session_lifetime),
+            authenticated_at: since,
+            expires_at: since.plus(self.config().session_lifetime),
         };
         self.store().add_browser_session(&session).await?;
         Ok((session, self.shell().cookies().set(&SESSION, &value)))

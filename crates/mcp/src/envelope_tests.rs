@@ -136,6 +136,15 @@ fn depth_is_limited_and_needs_no_stack() {
 }
 
 #[test]
+fn values_are_counted_at_every_level() {
+    let text = |items: usize| format!("[[{}]]", vec!["{}"; items].join(","));
+    assert!(json::parse(text(json::MAX_VALUES - 2).as_bytes(), 64).is_ok());
+    let error = json::parse(text(json::MAX_VALUES - 1).as_bytes(), 64).unwrap_err();
+    assert_eq!(error, Error::TooManyValues { limit: json::MAX_VALUES });
+    assert_eq!((error.code(), error.status(crate::Era::Legacy).as_u16()), (-32600, 400));
+}
+
+#[test]
 fn wrong_envelopes_are_refused() {
     for (text, code, id) in [
         ("7", INVALID_REQUEST, None),

@@ -69,6 +69,12 @@ pub enum Error {
         /// The limit, in levels.
         limit: usize,
     },
+    /// More values than one text may hold.
+    #[error("the JSON holds more than {limit} values; send less at once")]
+    TooManyValues {
+        /// The limit, in values of every level.
+        limit: usize,
+    },
     /// A key twice in one object.
     #[error("the key {} occurs twice in one object; send it once", clip(key))]
     DuplicateKey {
@@ -163,6 +169,7 @@ impl Error {
                 PARSE_ERROR
             }
             Self::TooDeep { .. }
+            | Self::TooManyValues { .. }
             | Self::DuplicateKey { .. }
             | Self::ReservedKey { .. }
             | Self::CaseVariant { .. }

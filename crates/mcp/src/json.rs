@@ -20,6 +20,10 @@ pub type Object = Map<String, Value>;
 /// holds one would turn into something else at the next `serde_json` deserialisation.
 const RESERVED_KEYS: [&str; 2] = ["$serde_json::private::Number", "$serde_json::private::RawValue"];
 
+/// Most values, counted at every level, in one text. An empty object takes two bytes to send and some
+/// hundred to hold: without this bound a body of a few megabytes would cost hundreds.
+pub const MAX_VALUES: usize = 100_000;
+
 /// Why a text was refused, with what had been read of the outermost object by then.
 #[derive(Debug)]
 pub(crate) struct Partial {
@@ -31,14 +35,14 @@ pub(crate) struct Partial {
 ///
 /// # Errors
 /// [`Error::ByteOrderMark`], [`Error::InvalidUtf8`], [`Error::Syntax`], [`Error::TrailingBytes`],
-/// [`Error::TooDeep`], [`Error::DuplicateKey`], [`Error::ReservedKey`].
+/// [`Error::TooDeep`], [`Error::TooManyValues`], [`Error::DuplicateKey`], [`Error::ReservedKey`].
 pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, Error> {
     parse_partial(bytes, max_depth).map_err(|partial| partial.error)
 }
 
 pub(crate) fn parse_partial(bytes: &[u8], max_depth: usize) -> Result<Value, Box<Partial>> {
     let text = utf8(bytes).map_err(|error| Box::new(Partial { error, outermost: None }))?;
-    let mut parser = Parser { text, at: 0, max_depth, stack: Vec::new() };
+    let mut parser = Parser { text, at: 0, max_depth, values: 0, stack: Vec::new() };
     match parser.document() {
         Ok(value) => Ok(value),
         Err(error) => Err(Box::new(Partial { error, outermost: parser.outermost() })),
@@ -132,6 +136,8 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     max_depth: usize,
+    /// Values begun so far.
+    values: usize,
     stack: Vec<Frame>,
 }
 
@@ -158,6 +164,10 @@ impl Parser<'_> {
 
     /// Reads one scalar or empty container; `None` when a container with members was opened.
     fn value(&mut self) -> Result<Option<Value>, Error> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(Error::TooManyValues { limit: MAX_VALUES });
+        }
         self.whitespace();
         match self.peek() {
             Some(b'"') => self.string().map(|s| Some(Value::String(s))),

@@ -26,6 +26,8 @@ pub enum EventKind {
     CallClosed,
     /// An authenticated request was refused at the gate and nothing was forwarded.
     CallRefused,
+    /// A client answered an upstream's question (elicitation, sampling, roots).
+    InputAnswered,
     /// A stream of server messages was opened (`GET`, `subscriptions/listen`).
     StreamOpened,
     /// It ended.

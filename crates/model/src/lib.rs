@@ -11,6 +11,7 @@ pub mod principal;
 pub mod rng;
 pub mod scope;
 pub mod secret;
+pub mod strangers;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use decision::{Decision, Reason};
@@ -20,3 +21,4 @@ pub use principal::{Actor, Binding, Principal, PrincipalKind};
 pub use rng::{Rng, SeededRng, SystemRng};
 pub use scope::{Scope, ScopeSet};
 pub use secret::Secret;
+pub use strangers::Strangers;

@@ -62,7 +62,9 @@ pub(crate) fn authorize(
     let target = Target::of(&request).map_err(about)?;
     let (decision, tool) = decide(served, live, principal, target);
     allowed(decision)?;
-    let acts = tool.as_ref().is_some_and(|tool| tool.acts()) || rule(&request.method).kind == Kind::Other;
+    let acts = tool.as_ref().is_some_and(|tool| tool.acts())
+        || rule(&request.method).kind == Kind::Other
+        || matches!(request.method.as_str(), "tasks/update" | "tasks/cancel");
     Ok(Permitted { request, tool, acts })
 }
 

@@ -2,30 +2,41 @@
 //!
 //! What one principal is shown never becomes a pin: the gate reads for itself.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use futures::StreamExt;
+use futures::{StreamExt, future::join_all};
 use sallyport_mcp::{
     Era, Message, Object, Outcome, Request,
     catalogue::{Definition, read_page},
     era::ProtocolVersion,
     methods::ListKind,
 };
-use sallyport_model::{AuditEvent, EventId, EventKind, TenantId};
-use sallyport_storage::{PinChange, StoreError};
+use sallyport_model::TenantId;
+use sallyport_storage::StoreError;
 use serde_json::json;
+use tokio::time::timeout_at;
 
 use crate::{
     authorize::all_pinned,
     gate::Gate,
     listen::unaskable,
-    record::hex,
-    served::{LastRead, Live, Served, kind_of, lists_of, pin_of},
+    sanitise::sanitise_text,
+    served::{LastRead, Live, Served, lists_of},
     upstream::{ClientFacts, Outgoing, ProcessOwner, UpstreamError, UpstreamSession},
 };
 
 const MOST_PAGES: usize = 200;
 const MOST_DEFINITIONS: usize = 20_000;
+/// Bytes of all lists together, as JSON.
+const MOST_BYTES: usize = 16 << 20;
+/// Bytes of one definition; a larger one is left out.
+const MOST_DEFINITION_BYTES: usize = 256 << 10;
+/// A whole read, in both eras, from the handshake to the last page.
+const READ_TIME: Duration = Duration::from_secs(20);
 /// The owner of processes that the gate starts for itself; no tenant may take the name.
 pub const GATE_TENANT: &str = "sallyport-gate";
 
@@ -43,6 +54,9 @@ pub enum CatalogueError {
         /// What is wrong.
         why: String,
     },
+    /// It takes its time.
+    #[error("the catalogue was not read within {} s", READ_TIME.as_secs())]
+    Slow,
     /// The pins could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,33 +78,50 @@ impl Gate {
         Ok(())
     }
 
-    /// Reads every catalogue; answers what failed, by upstream.
+    /// Reads every catalogue, all at once; answers what failed, by upstream.
     pub async fn read_catalogues(&self) -> Vec<(String, CatalogueError)> {
-        let mut failed = Vec::new();
-        for served in self.all_served() {
-            let mut reading = served.reading.lock().await;
-            match self.read_now(served).await {
-                Ok(last) => *reading = last,
-                Err(error) => failed.push((served.name().to_string(), error)),
-            }
-        }
-        failed
+        let reads = self.all_served().map(|served| async move {
+            let mut last = served.reading.lock().await;
+            let read = self.read_into(served, &mut last).await;
+            read.err().map(|error| (served.name().to_string(), error))
+        });
+        join_all(reads).await.into_iter().flatten().collect()
     }
 
     /// Reads one catalogue unless that was just done. Whether it was read.
     pub(crate) async fn read_catalogue(&self, served: &Arc<Served>) -> bool {
-        let mut reading = served.reading.lock().await;
-        if served.is_calm(*reading) {
+        let asked = Instant::now();
+        let mut last = served.reading.lock().await;
+        if served.is_calm(&last) {
             return true;
         }
-        match self.read_now(served).await {
-            Ok(last) => {
-                *reading = last;
-                true
-            }
+        // Who waited for a read that failed does not wait for another one.
+        if last.failed.is_some_and(|failed| failed >= asked) {
+            return false;
+        }
+        match self.read_into(served, &mut last).await {
+            Ok(()) => true,
             Err(error) => {
                 tracing::warn!(upstream = %served.name(), %error, "the catalogue could not be read");
                 false
+            }
+        }
+    }
+
+    async fn read_into(&self, served: &Served, last: &mut LastRead) -> Result<(), CatalogueError> {
+        match self.read_now(served).await {
+            Ok((legacy, differs)) => {
+                if last.read(legacy, differs) {
+                    tracing::warn!(
+                        upstream = %served.name(),
+                        "the catalogue changes all the time; for now it is read once a minute"
+                    );
+                }
+                Ok(())
+            }
+            Err(error) => {
+                last.failed = Some(Instant::now());
+                Err(error)
             }
         }
     }
@@ -104,17 +135,24 @@ impl Gate {
 
     /// Reads what the upstream offers: in the newer era if it speaks that (it needs no session, and an
     /// upstream that lacks it says so), and in the older one too once a client's session spoke it.
-    async fn read_now(&self, served: &Served) -> Result<LastRead, CatalogueError> {
-        let (mut lists, era) = self.read_in(served, ProtocolVersion::LATEST).await?;
+    /// Whether the older era was read, and whether anything differs from what was pinned.
+    async fn read_now(&self, served: &Served) -> Result<(bool, bool), CatalogueError> {
+        let until = tokio::time::Instant::now() + READ_TIME;
+        let (mut lists, era) = self.read_in(served, ProtocolVersion::LATEST, until).await?;
         let both = era == Era::Modern && served.speaks_legacy();
         if both {
-            lists.extend(self.read_in(served, ProtocolVersion::LATEST_LEGACY).await?.0);
+            lists.extend(self.read_in(served, ProtocolVersion::LATEST_LEGACY, until).await?.0);
         }
-        self.pin(served, lists).await?;
-        Ok(LastRead { at: Some(Instant::now()), legacy: both || era == Era::Legacy })
+        let differs = self.pin(served, lists).await?;
+        Ok((both || era == Era::Legacy, differs))
     }
 
-    async fn read_in(&self, served: &Served, version: ProtocolVersion) -> Result<(Lists, Era), CatalogueError> {
+    async fn read_in(
+        &self,
+        served: &Served,
+        version: ProtocolVersion,
+        until: tokio::time::Instant,
+    ) -> Result<(Lists, Era), CatalogueError> {
         let client = ClientFacts {
             era: version.era(),
             protocol_version: version.as_str().to_owned(),
@@ -123,95 +161,91 @@ impl Gate {
             info: json!({ "name": "sallyport", "version": env!("CARGO_PKG_VERSION") }).as_object().cloned(),
         };
         let owner = ProcessOwner::Tenant(TenantId::new(GATE_TENANT).expect("a slug"));
-        let leg = self.connector().open(&served.offered().spec, &client, &owner).await?;
-        let read = read_lists(leg.as_ref()).await;
+        let opening = self.connector().open(&served.offered().spec, &client, &owner);
+        let leg = timeout_at(until, opening).await.map_err(|_| CatalogueError::Slow)??;
+        let read = timeout_at(until, read_lists(leg.as_ref())).await;
         let era = leg.facts().era;
-        leg.close().await;
-        Ok((read?, era))
-    }
-
-    async fn pin(&self, served: &Served, lists: Lists) -> Result<(), CatalogueError> {
-        let now = self.clock().now();
-        let mut all = Vec::new();
-        let kinds = [ListKind::Tools, ListKind::Resources, ListKind::ResourceTemplates, ListKind::Prompts];
-        for kind in kinds {
-            let listed = lists.iter().filter(|(list, _)| *list == kind);
-            let pins: Vec<_> =
-                listed.clone().flat_map(|(_, all)| all).map(|definition| pin_of(definition, now)).collect();
-            if listed.count() == 0 {
-                continue;
-            }
-            // One wording a name is kept; the other of a server of both eras is known while we run.
-            let mut seen = HashSet::new();
-            let kept: Vec<_> = pins.iter().filter(|pin| seen.insert(pin.name.clone())).cloned().collect();
-            for change in self.store().pin(served.name(), kind_of(kind), &kept).await? {
-                self.record_change(served, &change).await?;
-            }
-            all.extend(pins);
-        }
-        served.set_live(Live::of(served.name(), &all));
-        Ok(())
-    }
-
-    async fn record_change(&self, served: &Served, change: &PinChange) -> Result<(), CatalogueError> {
-        let (what, definition, was) = match change {
-            PinChange::New(definition) => ("new", definition, None),
-            PinChange::Changed { was, now } => ("changed", now, Some(hex(was))),
-            PinChange::Gone(definition) => ("gone", definition, None),
-        };
-        let now = self.clock().now();
-        let mut event = AuditEvent::new(EventKind::DefinitionPinned, EventId::mint(now, self.rng()), now);
-        event.facts.insert("upstream".to_owned(), json!(served.name()));
-        event.facts.insert("change".to_owned(), json!(what));
-        event.facts.insert("kind".to_owned(), json!(definition.kind));
-        event.facts.insert("name".to_owned(), json!(crate::sanitise::sanitise_text(&definition.name)));
-        event.facts.insert("sha256".to_owned(), json!(hex(&definition.sha256)));
-        if let Some(was) = was {
-            event.facts.insert("sha256_before".to_owned(), json!(was));
-        }
-        self.records().recorder.record(event).await?;
-        Ok(())
+        // An upstream that is slow to let go holds nobody up.
+        self.close_leg(leg);
+        Ok((read.map_err(|_| CatalogueError::Slow)??, era))
     }
 }
 
-/// Definitions by list.
-type Lists = Vec<(ListKind, Vec<Definition>)>;
+/// One list, all its pages.
+#[derive(Default)]
+pub(crate) struct Listing {
+    pub(crate) definitions: Vec<Definition>,
+    /// Names of what is too large to be pinned, and so is shown to nobody.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// What an upstream offers, by list.
+pub(crate) type Lists = Vec<(ListKind, Listing)>;
 
 async fn read_lists(leg: &dyn UpstreamSession) -> Result<Lists, CatalogueError> {
     let mut lists = Vec::new();
+    let mut room = MOST_BYTES;
     for list in lists_of(&leg.facts().about) {
-        let definitions = match read_list(leg, list).await {
+        let listing = match read_list(leg, list, &mut room).await {
             // Servers that say `resources` need not have templates.
-            Err(CatalogueError::List { .. }) if list == ListKind::ResourceTemplates => Vec::new(),
+            Err(CatalogueError::List { .. }) if list == ListKind::ResourceTemplates => Listing::default(),
             other => other?,
         };
-        lists.push((list, definitions));
+        lists.push((list, listing));
     }
     Ok(lists)
 }
 
-async fn read_list(leg: &dyn UpstreamSession, list: ListKind) -> Result<Vec<Definition>, CatalogueError> {
+/// Reads a list to its end, as long as there is `room` for its bytes.
+async fn read_list(leg: &dyn UpstreamSession, list: ListKind, room: &mut usize) -> Result<Listing, CatalogueError> {
     let bad = |why: String| CatalogueError::List { list: list.method(), why };
-    let mut all = Vec::new();
+    let mut listing = Listing::default();
     let mut cursor: Option<String> = None;
     for page in 0..MOST_PAGES {
         let params = cursor.take().map(|cursor| Object::from_iter([("cursor".to_owned(), cursor.into())]));
         let request = Request::new(i64::try_from(page).unwrap_or(0) + 1, list.method(), params);
         let result = ask(leg, request).await?.map_err(bad)?;
+        let full = || bad(format!("the catalogue has more than {MOST_BYTES} bytes"));
+        *room = room.checked_sub(bytes_of(&result)).ok_or_else(full)?;
         let page = read_page(list, &result).map_err(|error| bad(error.to_string()))?;
         for rejected in &page.rejected {
             tracing::warn!(list = list.method(), %rejected, "a definition is left out");
         }
-        all.extend(page.definitions);
-        if all.len() > MOST_DEFINITIONS {
+        for definition in page.definitions {
+            if bytes_of(&definition.raw) <= MOST_DEFINITION_BYTES {
+                listing.definitions.push(definition);
+            } else {
+                let name = sanitise_text(&definition.key);
+                tracing::warn!(list = list.method(), name, "a definition is left out: it is larger than 256 KiB");
+                listing.left_out.push(name);
+            }
+        }
+        if listing.definitions.len() > MOST_DEFINITIONS {
             return Err(bad(format!("it has more than {MOST_DEFINITIONS} definitions")));
         }
         cursor = page.next_cursor;
         if cursor.is_none() {
-            return Ok(all);
+            return Ok(listing);
         }
     }
     Err(bad(format!("it does not end within {MOST_PAGES} pages")))
+}
+
+/// How many bytes a value has as JSON, without writing it anywhere.
+fn bytes_of(value: &impl serde::Serialize) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What cannot be counted is too large.
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
 }
 
 fn askable() -> Object {

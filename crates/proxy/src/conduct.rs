@@ -88,5 +88,6 @@ pub(crate) async fn open(
         list,
         open,
         slot,
+        _large: posted.large.clone(),
     })
 }

@@ -46,6 +46,7 @@ use crate::{
     strangers::{Strangers, claims_of},
     tasks::Tasks,
     upstream::Connector,
+    work::Work,
 };
 
 /// What the gate is wired to.
@@ -82,6 +83,7 @@ struct Inner {
     legs: Legs,
     slots: Slots,
     tasks: Tasks,
+    work: Work,
     strangers: Arc<Strangers>,
     ids: AtomicI64,
 }
@@ -114,6 +116,7 @@ impl Gate {
             legs: Legs::default(),
             slots: Slots::default(),
             tasks: Tasks::default(),
+            work: Work::default(),
             strangers: Arc::default(),
             ids: AtomicI64::new(1),
         }))
@@ -178,6 +181,11 @@ impl Gate {
         &self.0.tasks
     }
 
+    /// What runs, and is waited for at a stop.
+    pub(crate) fn work(&self) -> &Work {
+        &self.0.work
+    }
+
     /// The counts of refused strangers, for the app to flush.
     pub fn strangers(&self) -> Arc<Strangers> {
         Arc::clone(&self.0.strangers)
@@ -237,6 +245,9 @@ async fn endpoint(State(gate): State<Gate>, Path(name): Path<String>, request: R
 }
 
 async fn walk(gate: &Gate, name: &str, request: Request<Body>) -> Response {
+    if gate.work().is_stopped() {
+        return respond::empty(StatusCode::SERVICE_UNAVAILABLE);
+    }
     let source = source_of(&request);
     let headers = request.headers().clone();
     let (arrived, body) = match receive(gate, name, request) {
@@ -256,12 +267,12 @@ async fn walk(gate: &Gate, name: &str, request: Request<Body>) -> Response {
     };
     // In a task of its own: a client that goes away must not stop it between two steps, with one half
     // in the log and the other nowhere.
-    let gate = gate.clone();
-    let handled = tokio::spawn(async move {
+    let own = gate.clone();
+    let handled = gate.work().run(async move {
         match caller.arrived.verb {
-            Verb::Post => post::post(&gate, caller, body).await,
-            Verb::Get => listen::get(&gate, caller).await,
-            Verb::Delete => delete::delete(&gate, caller).await.into(),
+            Verb::Post => post::post(&own, caller, body).await,
+            Verb::Get => listen::get(&own, caller).await,
+            Verb::Delete => delete::delete(&own, caller).await.into(),
         }
     });
     match handled.await {

@@ -21,12 +21,12 @@ use crate::{
     gate::{Gate, Rejected},
     pending::bad_result,
     post::{Posted, VERSIONS, about, recorded},
-    record::About,
+    record::{self, About},
     refusal::Refusal,
     relay, respond,
     sanitise::sanitise_text,
     scopes::{self, Needed},
-    sessions::{Asked, NewSession, Session},
+    sessions::{Asker, NewSession, Session},
     slots::What,
     upstream::{ClientFacts, ProcessOwner, UpstreamSession},
 };
@@ -174,9 +174,9 @@ async fn forward(
     let slot = gate.slots().take(What::Calls, posted.caller.binding(), gate.config().limits.calls)?;
     let pending = conduct::open(gate, posted, Era::Legacy, session.version.as_str(), &permitted, slot).await?;
     if modern {
-        tokio::spawn(relay::legacy_to_modern::run(pending, session, running, permitted, outlet));
+        gate.work().run(relay::legacy_to_modern::run(pending, session, running, permitted, outlet));
     } else {
-        tokio::spawn(relay::legacy_to_legacy::run(pending, session, running, permitted, outlet));
+        gate.work().run(relay::legacy_to_legacy::run(pending, session, running, permitted, outlet));
     }
     Ok(())
 }
@@ -292,18 +292,33 @@ async fn cancel(session: &Session, notification: &Notification) {
 
 /// The client's answer to a request that was sent to it.
 pub(crate) async fn answer(gate: &Gate, posted: Posted, session: &Session, response: RpcResponse) -> Response {
-    match answered(session, response).await {
+    match answered(gate, &posted, session, response).await {
         Ok(()) => respond::empty(StatusCode::ACCEPTED),
         Err(refusal) => gate.refuse(&posted.caller, Rejected::unread("response", posted.bytes), refusal).await,
     }
 }
 
-/// Hands an answer to whoever asked. It is matched to this session's own open questions, and to no other.
-pub(crate) async fn answered(session: &Session, response: RpcResponse) -> Result<(), Refusal> {
-    let asked = response.id.as_ref().and_then(|id| session.take_asked(id)).ok_or(Refusal::NothingAsked)?;
-    match asked {
-        Asked::Upstream => session.leg.respond(response).await.map_err(Refusal::from),
-        Asked::Gate(waiting) => waiting.send(response).map_err(|_| Refusal::NothingAsked),
+/// Hands an answer to whoever asked, once it is in the log. It is matched to this session's own open
+/// questions, and to no other; one that cannot be recorded leaves its question open.
+pub(crate) async fn answered(
+    gate: &Gate,
+    posted: &Posted,
+    session: &Session,
+    response: RpcResponse,
+) -> Result<(), Refusal> {
+    let id = response.id.clone().ok_or(Refusal::NothingAsked)?;
+    let asked = session.take_asked(&id).ok_or(Refusal::NothingAsked)?;
+    if asked.method != "ping" {
+        let answer = record::answered(&asked.method, id.to_string(), &response.outcome);
+        let subject = posted.caller.subject(posted.bytes);
+        if let Err(error) = gate.records().answered(&subject, None, vec![answer]).await {
+            session.ask(id, asked);
+            return Err(error.into());
+        }
+    }
+    match asked.by {
+        Asker::Upstream => session.leg.respond(response).await.map_err(Refusal::from),
+        Asker::Gate(waiting) => waiting.send(response).map_err(|_| Refusal::NothingAsked),
     }
 }
 

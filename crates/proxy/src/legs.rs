@@ -8,7 +8,7 @@ use std::{
 };
 
 use sallyport_mcp::{Era, LogLevel, Request, RequestMeta, json};
-use sallyport_model::{Binding, Principal, UpstreamName};
+use sallyport_model::{Binding, Principal, Reason, UpstreamName};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -19,12 +19,16 @@ use crate::{
     upstream::{ClientFacts, Outgoing, ProcessOwner, UpstreamError, UpstreamSession},
 };
 
-/// Whose, where, and what the client said it can do: a legacy upstream was told so at its handshake.
+/// Kept legs of one principal at one upstream. What they differ in is for the client to say.
+const MOST: usize = 8;
+
+/// Whose, where, and what the client said it can do: a legacy upstream was told so at its handshake. Not
+/// what the client calls itself, of which it may have as many names as it likes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     upstream: UpstreamName,
     binding: Binding,
-    client: [u8; 32],
+    capabilities: [u8; 32],
 }
 
 /// One kept leg.
@@ -35,10 +39,22 @@ struct Leg {
     used: Mutex<(Instant, Arc<Principal>)>,
 }
 
+/// A leg that was taken, and the session of one that made room for it.
+type Taken = (Arc<Leg>, Option<Arc<dyn UpstreamSession>>);
+
 impl Leg {
     fn new(principal: &Arc<Principal>) -> Arc<Self> {
         let used = Mutex::new((Instant::now(), Arc::clone(principal)));
         Arc::new(Self { session: OnceCell::new(), level: tokio::sync::Mutex::default(), used })
+    }
+
+    /// Whether anybody talks over it, or is about to. Told while the map is locked, in which one is held.
+    fn is_busy(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || self.session.get().is_some_and(|session| Arc::strong_count(session) > 1)
+    }
+
+    fn used_at(&self) -> Option<Instant> {
+        self.used.lock().ok().map(|used| used.0)
     }
 }
 
@@ -60,15 +76,17 @@ impl Gate {
             capabilities: meta.client_capabilities.0.clone(),
             info: meta.client_info.clone(),
         };
-        let mut said = client.capabilities.clone();
-        said.insert("clientInfo".to_owned(), client.info.clone().map_or(Value::Null, Value::Object));
+        let capabilities = json::digest(&Value::Object(client.capabilities.clone()));
         let binding = principal.binding();
         let owner = ProcessOwner::Principal(binding.clone());
-        let key = Key { upstream: served.name().clone(), binding, client: json::digest(&Value::Object(said)) };
+        let key = Key { upstream: served.name().clone(), binding, capabilities };
         let spec = &served.offered().spec;
         // Of a leg that dies while it is taken another one is made, once.
         for _ in 0..2 {
-            let leg = self.legs().get(&key, principal)?;
+            let (leg, evicted) = self.legs().get(&key, principal)?;
+            if let Some(session) = evicted {
+                self.close_leg(session);
+            }
             let session = leg.session.get_or_try_init(|| self.connector().open(spec, &client, &owner)).await?;
             if session.is_alive() {
                 set_level(&leg, session.as_ref(), meta.log_level, self).await;
@@ -97,8 +115,11 @@ async fn set_level(leg: &Leg, session: &dyn UpstreamSession, wanted: Option<LogL
 }
 
 impl Legs {
-    fn get(&self, key: &Key, principal: &Arc<Principal>) -> Result<Arc<Leg>, Refusal> {
+    /// The leg of that key. Another one of the same principal, not busy and unused for longest, makes room
+    /// for it if it has to.
+    fn get(&self, key: &Key, principal: &Arc<Principal>) -> Result<Taken, Refusal> {
         let mut all = self.0.lock().map_err(|_| Refusal::Store)?;
+        let evicted = if all.contains_key(key) { None } else { make_room(&mut all, key)? };
         let leg = all.entry(key.clone()).or_insert_with(|| Leg::new(principal));
         if leg.session.get().is_some_and(|session| !session.is_alive()) {
             *leg = Leg::new(principal);
@@ -106,7 +127,7 @@ impl Legs {
         if let Ok(mut used) = leg.used.lock() {
             *used = (Instant::now(), Arc::clone(principal));
         }
-        Ok(Arc::clone(leg))
+        Ok((Arc::clone(leg), evicted))
     }
 
     /// Takes those that were not used for `idle`, or are held by somebody of whom `dead` says so.
@@ -118,4 +139,17 @@ impl Legs {
         let keys: Vec<Key> = all.iter().filter(|(_, leg)| due(leg)).map(|(key, _)| key.clone()).collect();
         keys.iter().filter_map(|key| all.remove(key)).filter_map(|leg| leg.session.get().cloned()).collect()
     }
+}
+
+fn make_room(all: &mut HashMap<Key, Arc<Leg>>, key: &Key) -> Result<Option<Arc<dyn UpstreamSession>>, Refusal> {
+    let theirs = || all.iter().filter(|(k, _)| k.binding == key.binding && k.upstream == key.upstream);
+    if theirs().count() < MOST {
+        return Ok(None);
+    }
+    let oldest = theirs().filter(|(_, leg)| !leg.is_busy()).min_by_key(|(_, leg)| leg.used_at());
+    let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+        let limit = "upstream sessions of one principal".to_owned();
+        return Err(Refusal::Denied(Reason::LimitReached { limit }));
+    };
+    Ok(all.remove(&oldest).and_then(|leg| leg.session.get().cloned()))
 }

@@ -18,12 +18,14 @@ mod delete;
 mod discovery;
 mod frames;
 pub mod gate;
+mod given;
 mod legacy;
 mod legs;
 mod listen;
 mod modern;
 mod parked;
 mod pending;
+mod pins;
 mod post;
 mod read;
 mod receive;
@@ -44,6 +46,7 @@ mod tasks;
 #[cfg(test)]
 mod testing;
 pub mod upstream;
+mod work;
 
 pub use config::{GateConfig, Group, Limits, Offered, Tenants};
 pub use gate::{Deps, Gate, Health};

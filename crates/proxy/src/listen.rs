@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use http::StatusCode;
 use sallyport_mcp::{
     Era, Message, Notification, Object, Request, RequestId, RequestMeta, Response as RpcResponse,
     errors::METHOD_NOT_FOUND,
@@ -45,7 +46,7 @@ struct Lasting {
 }
 
 impl Lasting {
-    /// Resolves when the principal may not be sent anything more.
+    /// Resolves when the principal may not be sent anything more, or the gate stops.
     async fn ended(&self) -> &'static str {
         loop {
             if self.gate.revocations().check(&self.principal).is_err() {
@@ -54,7 +55,10 @@ impl Lasting {
             if self.principal.expires_at <= self.gate.clock().now() {
                 return "the token ran out";
             }
-            tokio::time::sleep(WATCH).await;
+            tokio::select! {
+                () = tokio::time::sleep(WATCH) => {}
+                () = self.gate.work().stopped() => return "the gate stopped",
+            }
         }
     }
 
@@ -69,7 +73,7 @@ impl Lasting {
 pub(crate) async fn get(gate: &Gate, caller: Authenticated) -> Reply {
     let served = Arc::clone(&caller.arrived.served);
     let last = header_text(&caller.arrived.headers, "last-event-id").map(str::to_owned);
-    let posted = Posted { caller, bytes: 0 };
+    let posted = Posted { caller, bytes: 0, large: None };
     match opened(gate, &posted, last).await {
         Ok(inlet) => Reply::Coming { inlet, served, era: Era::Legacy },
         Err(refusal) => gate.refuse(&posted.caller, Rejected::unread("GET", 0), refusal).await.into(),
@@ -86,6 +90,11 @@ async fn opened(gate: &Gate, posted: &Posted, last: Option<String>) -> Result<In
     };
     let slot = gate.slots().take(What::Streams, posted.caller.binding(), gate.config().limits.streams)?;
     let modern = session.leg.facts().era == Era::Modern;
+    if let Some(last) = last.as_deref().filter(|last| !modern && !session.given.contains(last)) {
+        tracing::info!(length = last.len(), "an event id that this session was not given");
+        let what = "Last-Event-ID names no event that this session was given; open the stream without it".to_owned();
+        return Err(Refusal::Http { status: StatusCode::BAD_REQUEST, what });
+    }
     let stream = if modern { None } else { Some(legacy_stream(&session, last.as_deref()).await?) };
     let entry =
         About { method: "GET".to_owned(), protocol_version: Some(session.version.to_string()), ..About::default() };
@@ -94,8 +103,8 @@ async fn opened(gate: &Gate, posted: &Posted, last: Option<String>) -> Result<In
     // The head goes out at once: a client waits for it before it trusts the stream.
     let _ = outlet.send(Frame::Opened).await;
     match stream {
-        Some(stream) => tokio::spawn(relay_legacy(lasting, session, stream, outlet)),
-        None => tokio::spawn(relay_subscriptions(lasting, session, outlet)),
+        Some(stream) => gate.work().run_stream(relay_legacy(lasting, session, stream, outlet)),
+        None => gate.work().run_stream(relay_subscriptions(lasting, session, outlet)),
     };
     Ok(inlet)
 }
@@ -117,11 +126,16 @@ async fn start(gate: &Gate, caller: &Authenticated, entry: About, slot: Slot) ->
 async fn relay_legacy(lasting: Lasting, session: Arc<Session>, mut stream: UpstreamStream, outlet: Outlet) {
     let why = loop {
         let delivered = tokio::select! {
-            delivered = stream.next() => delivered,
-            () = outlet.gone() => break "the client went away",
-            () = session.ended.cancelled() => break "the session ended",
+            // First, so that a stream that never pauses cannot outlive its right to be.
+            biased;
             why = lasting.ended() => break why,
+            () = session.ended.cancelled() => break "the session ended",
+            () = outlet.gone() => break "the client went away",
+            delivered = stream.next() => delivered,
         };
+        if let Some(Ok(delivered)) = &delivered {
+            legacy_to_legacy::note(&session, delivered);
+        }
         match delivered {
             None => break "the upstream ended it",
             Some(Err(_)) => break "the upstream failed",
@@ -155,11 +169,12 @@ async fn relay_subscriptions(lasting: Lasting, session: Arc<Session>, outlet: Ou
         };
         let ended = loop {
             let delivered = tokio::select! {
-                delivered = stream.next() => delivered,
-                changed = wanted.changed() => if changed.is_ok() { break None } else { break Some("the session ended") },
-                () = outlet.gone() => break Some("the client went away"),
-                () = session.ended.cancelled() => break Some("the session ended"),
+                biased;
                 why = lasting.ended() => break Some(why),
+                () = session.ended.cancelled() => break Some("the session ended"),
+                () = outlet.gone() => break Some("the client went away"),
+                changed = wanted.changed() => if changed.is_ok() { break None } else { break Some("the session ended") },
+                delivered = stream.next() => delivered,
             };
             let Some(Ok(delivered)) = delivered else { break Some("the upstream ended it") };
             if let Some(Message::Notification(notification)) = delivered.message()
@@ -230,7 +245,7 @@ pub(crate) async fn subscribe(
     };
     match source {
         Ok(stream) => {
-            tokio::spawn(relay_changes(lasting, leg, stream, filter, request.id, outlet));
+            gate.work().run_stream(relay_changes(lasting, leg, stream, filter, request.id, outlet));
             Ok(inlet)
         }
         Err(error) => {
@@ -303,9 +318,10 @@ async fn relay_changes(
     let mut why = if outlet.send(first).await.is_ok() { None } else { Some("the client went away") };
     while why.is_none() {
         let delivered = tokio::select! {
-            delivered = stream.next() => delivered,
-            () = outlet.gone() => { why = Some("the client went away"); continue }
+            biased;
             ended = lasting.ended() => { why = Some(ended); continue }
+            () = outlet.gone() => { why = Some("the client went away"); continue }
+            delivered = stream.next() => delivered,
         };
         match delivered {
             None | Some(Err(_)) => why = Some("the upstream ended it"),

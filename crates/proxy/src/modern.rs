@@ -17,6 +17,7 @@ use crate::{
     listen,
     pending::{Pending, bad_result},
     post::{Posted, VERSIONS, about},
+    record,
     refusal::Refusal,
     relay::{self, modern_to_modern::Continued},
     respond::Reply,
@@ -27,6 +28,8 @@ use crate::{
 
 /// How long a client may keep what `server/discover` said.
 const DISCOVER_TTL_MS: u64 = 60_000;
+/// Answers in one retry; each has an entry in the log.
+const MOST_ANSWERS: usize = 32;
 
 /// Handles a request.
 pub(crate) async fn request(gate: &Gate, posted: Posted, request: Request, meta: RequestMeta) -> Reply {
@@ -63,14 +66,23 @@ async fn started(gate: &Gate, posted: &Posted, request: Request, meta: RequestMe
         // what matters from now on is the token that this one brought.
         parked.pending.id = request.id.clone();
         parked.pending.principal = Arc::clone(caller.principal());
-        tokio::spawn(relay::modern_to_legacy::resume(parked, retry, outlet));
+        let question = &parked.question;
+        let answer = retry
+            .response(&question.key, question.id.clone())
+            .map(|response| record::answered(question.input.kind.method(), question.key.clone(), &response.outcome));
+        let (subject, call) = (caller.subject(posted.bytes), parked.pending.open.call());
+        if let Err(error) = gate.records().answered(&subject, call, answer.into_iter().collect()).await {
+            gate.work().run(relay::modern_to_legacy::abandon(parked, Refusal::NoRecord(error), outlet));
+            return Ok(inlet);
+        }
+        gate.work().run(relay::modern_to_legacy::resume(parked, retry, outlet));
         return Ok(inlet);
     }
     let slot = gate.slots().take(What::Calls, caller.binding(), gate.config().limits.calls)?;
     let leg = gate.leg(served, caller.principal(), &meta).await?;
     let pending = conduct::open(gate, posted, Era::Modern, meta.protocol_version.as_str(), &permitted, slot).await?;
     if request.method == "server/discover" {
-        tokio::spawn(discover(pending, leg, outlet));
+        gate.work().run(discover(pending, leg, outlet));
         return Ok(inlet);
     }
     if leg.facts().era == Era::Modern {
@@ -78,9 +90,19 @@ async fn started(gate: &Gate, posted: &Posted, request: Request, meta: RequestMe
             Retried::Upstream(continued) => Some(continued),
             Retried::Not | Retried::Parked(..) => None,
         };
-        tokio::spawn(relay::modern_to_modern::run(pending, leg, permitted, meta, continued, outlet));
+        if let Some(continued) = &continued {
+            let answers = answers(&request.method, continued);
+            let subject = caller.subject(posted.bytes);
+            if let Err(error) = gate.records().answered(&subject, pending.open.call(), answers).await {
+                gate.work().run(async move {
+                    pending.fail(&outlet, Refusal::NoRecord(error), OutcomeStatus::Refused).await;
+                });
+                return Ok(inlet);
+            }
+        }
+        gate.work().run(relay::modern_to_modern::run(pending, leg, permitted, meta, continued, outlet));
     } else {
-        tokio::spawn(relay::modern_to_legacy::run(pending, leg, permitted, meta, outlet));
+        gate.work().run(relay::modern_to_legacy::run(pending, leg, permitted, meta, outlet));
     }
     Ok(inlet)
 }
@@ -99,6 +121,10 @@ fn retry_of(gate: &Gate, posted: &Posted, request: &Request) -> Result<Retried, 
     let mut params = request.params.clone().unwrap_or_default();
     let about_error = |error: sallyport_mcp::Error| Refusal::Malformed(error.refuse(Some(request.id.clone())));
     let Some(retry) = Retry::take(&mut params).map_err(about_error)? else { return Ok(Retried::Not) };
+    if retry.responses.len() > MOST_ANSWERS {
+        let what = format!("`params.inputResponses` holds more than {MOST_ANSWERS} answers; answer what was asked");
+        return Err(about_error(sallyport_mcp::Error::InvalidParams(what)));
+    }
     let Some(state) = &retry.request_state else {
         return Ok(Retried::Upstream(Continued { responses: retry.responses, state: None }));
     };
@@ -110,6 +136,16 @@ fn retry_of(gate: &Gate, posted: &Posted, request: &Request) -> Result<Retried, 
         Continues::Upstream(theirs) => Retried::Upstream(Continued { responses: retry.responses, state: Some(theirs) }),
         Continues::Afresh => Retried::Not,
     })
+}
+
+/// The answers of a retry for the log. The upstream's state is its own, so that the questions' methods
+/// are not known here: the call's stands for them.
+fn answers(method: &str, continued: &Continued) -> Vec<record::Answered> {
+    let all = continued.responses.iter().filter_map(|(key, response)| {
+        let outcome = Outcome::Result(response.as_object()?.clone());
+        Some(record::answered(method, key.clone(), &outcome))
+    });
+    all.collect()
 }
 
 /// `server/discover`: what the upstream said at its handshake, under the gate's own versions.

@@ -34,6 +34,8 @@ pub(crate) struct Pending {
     pub(crate) list: Option<ListKind>,
     pub(crate) open: Open,
     pub(crate) slot: Slot,
+    /// The place of a large request, given back with the call.
+    pub(crate) _large: Option<Arc<Slot>>,
 }
 
 impl Pending {
@@ -76,9 +78,10 @@ impl Pending {
         }
     }
 
-    /// Refuses to release anything more to a principal who was revoked meanwhile.
+    /// Refuses to release anything more to a principal who was revoked meanwhile, or while the gate stops.
     pub(crate) async fn withhold(self, outlet: &Outlet, dead: Dead) {
-        self.fail(outlet, Refusal::Dead(dead), OutcomeStatus::Refused).await;
+        let status = if dead == Dead::Stopped { OutcomeStatus::Cancelled } else { OutcomeStatus::Refused };
+        self.fail(outlet, Refusal::Dead(dead), status).await;
     }
 
     /// Whether the principal may still be sent something.
@@ -86,13 +89,16 @@ impl Pending {
         self.gate.revocations().check(&self.principal)
     }
 
-    /// Resolves once the principal is revoked, so that a quiet call does not outlive it.
+    /// Resolves once the principal is revoked or the gate stops, so that a quiet call does not outlive it.
     pub(crate) async fn revoked(&self) -> Dead {
         loop {
             if let Err(Dead::Revoked) = self.alive() {
                 return Dead::Revoked;
             }
-            tokio::time::sleep(WATCH).await;
+            tokio::select! {
+                () = tokio::time::sleep(WATCH) => {}
+                () = self.gate.work().stopped() => return Dead::Stopped,
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! A posted message: understood, sent to its era's half of the gate, or refused on the record.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use futures::StreamExt;
 use http::StatusCode;
@@ -21,6 +23,7 @@ use crate::{
     refusal::Refusal,
     respond::{self, Reply},
     sanitise::sanitise_text,
+    slots::{Slot, What},
 };
 
 const SESSION: &str = "mcp-session-id";
@@ -29,17 +32,32 @@ const SESSION: &str = "mcp-session-id";
 /// HTTP as its clients do; its own HTTP+SSE transport is not served (docs/adr).
 pub(crate) const VERSIONS: [ProtocolVersion; 5] = ProtocolVersion::ALL;
 
+/// Bodies of one principal that may be read and parsed at once.
+const MOST_BODIES: usize = 64;
+/// Requests of one principal with a body of more than 64 KiB that may be in progress at once.
+const MOST_LARGE_BODIES: usize = 8;
+
 /// Handles a POST.
 pub(crate) async fn post(gate: &Gate, caller: Authenticated, body: axum::body::Body) -> Reply {
     let limits = gate.config().limits;
-    let bytes = match read(&limits, &caller.arrived.headers, body).await {
-        Ok(bytes) => bytes,
+    let headers = &caller.arrived.headers;
+    let reading = match gate.slots().take(What::Bodies, caller.binding(), MOST_BODIES) {
+        Ok(slot) => slot,
         Err(refusal) => return unread(gate, &caller, "unread", 0, refusal).await,
     };
-    match parse(&limits, &caller.arrived.headers, &bytes) {
-        Ok(Incoming::One(message)) => one(gate, caller, message, bytes.len()).await,
-        Ok(Incoming::Batch(messages)) => batch(gate, caller, messages, bytes.len()).await.into(),
-        Err(refusal) => unread(gate, &caller, "malformed", bytes.len(), refusal).await,
+    let large = || gate.slots().take(What::LargeBodies, caller.binding(), MOST_LARGE_BODIES);
+    let (bytes, large) = match read(&limits, headers, body, large).await {
+        Ok(taken) => taken,
+        Err(refusal) => return unread(gate, &caller, "unread", 0, refusal).await,
+    };
+    let parsed = parse(&limits, headers, &bytes).await;
+    drop(reading);
+    let posted = Posted { caller, bytes: bytes.len(), large: large.map(Arc::new) };
+    drop(bytes);
+    match parsed {
+        Ok(Incoming::One(message)) => one(gate, posted, message).await,
+        Ok(Incoming::Batch(messages)) => batch(gate, posted, messages).await.into(),
+        Err(refusal) => unread(gate, &posted.caller, "malformed", posted.bytes, refusal).await,
     }
 }
 
@@ -53,18 +71,20 @@ async fn unread(gate: &Gate, caller: &Authenticated, what: &str, bytes: usize, r
 pub(crate) struct Posted {
     pub(crate) caller: Authenticated,
     pub(crate) bytes: usize,
+    /// The place of a large body; kept until its calls are over.
+    pub(crate) large: Option<Arc<Slot>>,
 }
 
-async fn one(gate: &Gate, caller: Authenticated, message: Message, bytes: usize) -> Reply {
+async fn one(gate: &Gate, posted: Posted, message: Message) -> Reply {
+    let Posted { caller, bytes, .. } = &posted;
     let spoken = match Spoken::decide(&message, &caller.arrived.headers, &VERSIONS) {
         Ok(spoken) => spoken,
         Err(error) => {
             let refusal = Refusal::Malformed(error.refuse(message.id().cloned()));
             let era = era_of(&message, &caller.arrived.headers, &refusal);
-            return gate.refuse(&caller, rejected(&message, bytes, era), refusal).await.into();
+            return gate.refuse(caller, rejected(&message, *bytes, era), refusal).await.into();
         }
     };
-    let posted = Posted { caller, bytes };
     match (spoken, message) {
         (Spoken::Modern(meta), Message::Request(request)) => modern::request(gate, posted, request, *meta).await,
         (Spoken::Initialize { requested }, Message::Request(request)) => {
@@ -124,20 +144,20 @@ fn check_version(caller: &Authenticated) -> Result<(), Refusal> {
 }
 
 /// A batch (2025-03-26): every message is authorized by itself, and the answers come back together.
-async fn batch(gate: &Gate, caller: Authenticated, messages: Vec<Message>, bytes: usize) -> Response {
-    let unread = || Rejected::unread("batch", bytes);
-    let session = match session_of(gate, &caller) {
+async fn batch(gate: &Gate, posted: Posted, messages: Vec<Message>) -> Response {
+    let caller = &posted.caller;
+    let unread = || Rejected::unread("batch", posted.bytes);
+    let session = match session_of(gate, caller) {
         Ok(session) => session,
-        Err(refusal) => return gate.refuse(&caller, unread(), refusal).await,
+        Err(refusal) => return gate.refuse(caller, unread(), refusal).await,
     };
     if !session.version.has_batches() {
         let refusal = Refusal::Malformed(sallyport_mcp::Error::BatchRefused.refuse(None));
-        return gate.refuse(&caller, unread(), refusal).await;
+        return gate.refuse(caller, unread(), refusal).await;
     }
     if let Err(refusal) = check_batch(&messages) {
-        return gate.refuse(&caller, unread(), Refusal::Malformed(refusal)).await;
+        return gate.refuse(caller, unread(), Refusal::Malformed(refusal)).await;
     }
-    let posted = Posted { caller, bytes };
     let mut inlets = Vec::new();
     for message in messages {
         match message {
@@ -152,7 +172,7 @@ async fn batch(gate: &Gate, caller: Authenticated, messages: Vec<Message>, bytes
                 }
             }
             Message::Response(response) => {
-                if let Err(refusal) = legacy::answered(&session, response).await {
+                if let Err(refusal) = legacy::answered(gate, &posted, &session, response).await {
                     return gate.refuse(&posted.caller, unread(), refusal).await;
                 }
             }
@@ -206,7 +226,7 @@ pub(crate) fn about(request: &Request, version: &str, definition: Option<&[u8; 3
         arguments,
         arguments_sha256,
         definition_sha256: definition.map(|digest| crate::record::hex(digest)),
-        traceparent: trace.filter(|text| text.len() <= 64).map(str::to_owned),
+        traceparent: trace.filter(|text| text.len() <= 64).map(sanitise_text),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Reads no more than the limit and no longer than the limit; truncated or compressed bodies are
 //! refused, never judged by a part of them.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use sallyport_mcp::{
@@ -12,25 +12,63 @@ use sallyport_mcp::{
     headers::single,
 };
 
-use crate::{config::Limits, refusal::Refusal};
+use crate::{config::Limits, refusal::Refusal, slots::Slot};
 
-/// Takes the body's bytes.
-pub(crate) async fn read(limits: &Limits, headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Refusal> {
+/// Bodies larger than this have a bound of their own and are parsed beside the async threads, bytes.
+pub(crate) const LARGE: usize = 64 * 1024;
+
+/// Takes the body's bytes. One that grows beyond [`LARGE`] needs the place that `large` gives, which has
+/// to be kept for as long as what was read.
+pub(crate) async fn read(
+    limits: &Limits,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    large: impl Fn() -> Result<Slot, Refusal>,
+) -> Result<(Bytes, Option<Slot>), Refusal> {
     check_headers(headers)?;
-    let limited = Limited::new(body, limits.body_bytes).collect();
-    match tokio::time::timeout(limits.body_time, limited).await {
-        Err(_) => Err(http(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into())),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            let what = format!("the body is larger than {} bytes; send less at once", limits.body_bytes);
-            Err(http(StatusCode::PAYLOAD_TOO_LARGE, what))
-        }
-        Ok(Err(_)) => Err(http(StatusCode::BAD_REQUEST, "the body broke off".into())),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-    }
+    let taken = take(limits, body, large);
+    tokio::time::timeout(limits.body_time, taken)
+        .await
+        .unwrap_or_else(|_| Err(http(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into())))
 }
 
-/// Parses them. Batches exist under 2025-03-26 alone, which a request names by header or by none.
-pub(crate) fn parse(limits: &Limits, headers: &HeaderMap, bytes: &[u8]) -> Result<Incoming, Refusal> {
+async fn take(
+    limits: &Limits,
+    body: axum::body::Body,
+    large: impl Fn() -> Result<Slot, Refusal>,
+) -> Result<(Bytes, Option<Slot>), Refusal> {
+    let mut body = Limited::new(body, limits.body_bytes);
+    let mut bytes = BytesMut::new();
+    let mut place = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => {
+                let what = format!("the body is larger than {} bytes; send less at once", limits.body_bytes);
+                http(StatusCode::PAYLOAD_TOO_LARGE, what)
+            }
+            None => http(StatusCode::BAD_REQUEST, "the body broke off".into()),
+        })?;
+        let Ok(part) = frame.into_data() else { continue };
+        bytes.extend_from_slice(&part);
+        if place.is_none() && bytes.len() > LARGE {
+            place = Some(large()?);
+        }
+    }
+    Ok((bytes.freeze(), place))
+}
+
+/// Parses them; a large text in a thread where it holds nobody up.
+pub(crate) async fn parse(limits: &Limits, headers: &HeaderMap, bytes: &Bytes) -> Result<Incoming, Refusal> {
+    if bytes.len() <= LARGE {
+        return parse_now(limits, headers, bytes);
+    }
+    let (limits, headers, bytes) = (*limits, headers.clone(), bytes.clone());
+    let parsed = tokio::task::spawn_blocking(move || parse_now(&limits, &headers, &bytes)).await;
+    parsed.unwrap_or_else(|_| Err(http(StatusCode::INTERNAL_SERVER_ERROR, "the body could not be parsed".into())))
+}
+
+/// Batches exist under 2025-03-26 alone, which a request names by header or by none.
+fn parse_now(limits: &Limits, headers: &HeaderMap, bytes: &[u8]) -> Result<Incoming, Refusal> {
     let version = single(headers, PROTOCOL_VERSION_HEADER).map_err(|error| Refusal::Malformed(error.refuse(None)))?;
     let batches = match version {
         None => true,
@@ -120,12 +158,31 @@ mod tests {
         assert_eq!(status(&[json, ("content-encoding", "gzip")]), Some(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
 
+    fn full() -> Result<Slot, Refusal> {
+        Err(http(StatusCode::TOO_MANY_REQUESTS, "no place".to_owned()))
+    }
+
+    #[tokio::test]
+    async fn a_large_body_needs_a_place_before_it_is_read_on() {
+        let headers = headers(&[("content-type", "application/json")]);
+        let body = |length: usize| axum::body::Body::from(vec![b' '; length]);
+        let limits = Limits::default();
+        assert!(read(&limits, &headers, body(LARGE), full).await.unwrap().1.is_none());
+        let refused = read(&limits, &headers, body(LARGE + 1), full).await;
+        assert!(matches!(refused, Err(Refusal::Http { status: StatusCode::TOO_MANY_REQUESTS, .. })));
+        let slots = crate::slots::Slots::default();
+        let binding = crate::testing::principal().binding();
+        let take = || slots.take(crate::slots::What::LargeBodies, binding.clone(), 1);
+        let (_, place) = read(&limits, &headers, body(LARGE + 1), take).await.unwrap();
+        assert!(place.is_some() && take().is_err(), "kept with the bytes");
+    }
+
     #[tokio::test]
     async fn a_body_one_byte_over_the_limit_is_refused_and_one_at_it_is_not() {
         let limits = Limits { body_bytes: 10, ..Limits::default() };
         let headers = headers(&[("content-type", "application/json")]);
-        assert_eq!(read(&limits, &headers, "0123456789".into()).await.unwrap(), "0123456789");
-        let over = read(&limits, &headers, "01234567890".into()).await;
+        assert_eq!(read(&limits, &headers, "0123456789".into(), full).await.unwrap().0, "0123456789");
+        let over = read(&limits, &headers, "01234567890".into(), full).await;
         assert!(matches!(over, Err(Refusal::Http { status: StatusCode::PAYLOAD_TOO_LARGE, .. })));
     }
 
@@ -134,7 +191,7 @@ mod tests {
         let forever = axum::body::Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
         let headers = headers(&[("content-type", "application/json")]);
         let limits = Limits { body_time: std::time::Duration::from_millis(20), ..Limits::default() };
-        let answer = read(&limits, &headers, forever).await;
+        let answer = read(&limits, &headers, forever, full).await;
         assert!(matches!(answer, Err(Refusal::Http { status: StatusCode::REQUEST_TIMEOUT, .. })));
     }
 }

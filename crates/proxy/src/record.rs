@@ -5,6 +5,9 @@
 //! `Drop`. A call that acts is opened durably before it is forwarded. A call that only reads is opened
 //! before it releases anything ahead of its answer; else it has one entry, at its close: until then it
 //! has told nobody anything.
+//!
+//! What clients choose the length of is clipped, and an event is measured before anything is forwarded:
+//! no request is too large for its record.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -16,6 +19,13 @@ use sallyport_model::{
 use serde_json::Value;
 
 use crate::{refusal::Refusal, sanitise};
+
+/// Bytes of an opening event in JSON. A log entry holds 65,535 with its sealing and the outcome.
+const MOST_EVENT: usize = 48 * 1024;
+/// Characters kept of a fact that the client chose; what [`sanitise::sanitise_text`] leaves is shorter.
+const MOST_FACT: usize = 320;
+/// Characters kept of a protocol version.
+const MOST_VERSION: usize = 32;
 
 /// What recording needs.
 #[derive(Clone)]
@@ -50,6 +60,19 @@ pub(crate) struct About {
     pub(crate) traceparent: Option<String>,
 }
 
+/// A client's answer to an upstream's question.
+#[derive(Debug, Clone)]
+pub(crate) struct Answered {
+    /// The question's method, or where that is not known the method of the call that asked.
+    pub(crate) method: String,
+    /// By which the question is known: its id, or its key in `inputRequests`.
+    pub(crate) key: String,
+    /// What the client does: `accept`, `decline`, `cancel`, else `answered` or `error`.
+    pub(crate) action: &'static str,
+    /// SHA-256 of the answer, in hexadecimal. The answer itself is the person's and is not kept.
+    pub(crate) sha256: String,
+}
+
 /// A call, stream or session whose end is still to be recorded.
 #[must_use = "an open call has to be closed, or its end is missing from the log"]
 pub(crate) struct Open {
@@ -76,15 +99,48 @@ impl Records {
         CallFacts {
             id: CallId::mint(self.rng.as_ref()),
             upstream: subject.upstream.clone(),
-            method: about.method,
-            name: about.name,
-            protocol_version: about.protocol_version,
+            method: clip(about.method, MOST_FACT),
+            name: about.name.map(|name| clip(name, MOST_FACT)),
+            protocol_version: about.protocol_version.map(|version| clip(version, MOST_VERSION)),
             arguments: about.arguments,
             arguments_sha256: about.arguments_sha256,
             definition_sha256: about.definition_sha256,
             request_bytes: subject.request_bytes,
-            traceparent: about.traceparent,
+            traceparent: about.traceparent.map(|trace| clip(trace, MOST_FACT)),
         }
+    }
+
+    /// Records `event`, or of one that is larger than a log entry what says who did what where.
+    async fn record(&self, event: AuditEvent) -> Result<Receipt, RecordError> {
+        match self.recorder.record(event.clone()).await {
+            Err(RecordError::TooLarge { .. }) => self.recorder.record(least(event)).await,
+            recorded => recorded,
+        }
+    }
+
+    /// Records what a client answers to an upstream's questions, within `call` where that is known;
+    /// durable on return. Forward the answers only after `Ok`.
+    pub(crate) async fn answered(
+        &self,
+        subject: &Subject,
+        call: Option<CallId>,
+        answers: Vec<Answered>,
+    ) -> Result<(), RecordError> {
+        let events = answers.into_iter().map(|answer| {
+            let mut event = self.event(EventKind::InputAnswered, subject);
+            let mut facts = self.facts(subject, About { method: answer.method, ..About::default() });
+            if let Some(call) = &call {
+                facts.id = call.clone();
+            }
+            event.call = Some(facts);
+            event.facts = BTreeMap::from([
+                ("action".to_owned(), answer.action.into()),
+                ("key".to_owned(), sanitise::sanitise_text(&answer.key).into()),
+                ("content_sha256".to_owned(), answer.sha256.into()),
+            ]);
+            self.record(event)
+        });
+        futures::future::try_join_all(events).await.map(|_| ())
     }
 
     /// Opens a call. Returns once its entry is durable if the call `acts`.
@@ -114,6 +170,7 @@ impl Records {
         let mut event = self.event(opens, subject);
         event.call = Some(self.facts(subject, about));
         event.decision = Some(DecisionFacts { allowed: true, code: "granted".to_owned(), needed: None });
+        fit(&mut event);
         Open { records: self.clone(), event, closes_as: closes, arrived: subject.arrived, released: 0, opened: false }
     }
 
@@ -139,7 +196,8 @@ impl Records {
         });
         event.facts =
             BTreeMap::from([("message".to_owned(), Value::from(sanitise::sanitise_text(&refusal.to_string())))]);
-        self.recorder.record(event).await
+        fit(&mut event);
+        self.record(event).await
     }
 }
 
@@ -147,6 +205,11 @@ impl Open {
     /// The method.
     pub(crate) fn method(&self) -> &str {
         self.event.call.as_ref().map_or("", |call| call.method.as_str())
+    }
+
+    /// The call's id in the log.
+    pub(crate) fn call(&self) -> Option<CallId> {
+        self.event.call.as_ref().map(|call| call.id.clone())
     }
 
     /// Adds to the bytes that were released to the client.
@@ -158,7 +221,7 @@ impl Open {
     /// ahead of the end.
     pub(crate) async fn begun(&mut self) -> Result<(), RecordError> {
         if !self.opened {
-            self.records.recorder.record(self.event.clone()).await?;
+            self.records.record(self.event.clone()).await?;
             self.opened = true;
         }
         Ok(())
@@ -172,7 +235,7 @@ impl Open {
         event.time = now;
         event.kind = closes_as;
         event.outcome = Some(Outcome { status, code, latency_us: micros(arrived), response_bytes: released });
-        records.recorder.record(event).await
+        records.record(event).await
     }
 
     /// Records the end by what the upstream answered; durable on return.
@@ -203,6 +266,56 @@ pub(crate) fn arguments(params: Option<&Object>) -> (Option<Value>, Option<Strin
     (Some(sanitise::sanitise(arguments)), Some(sha256_hex(&bytes)))
 }
 
+/// What the log may know of an answer to `method`: its action and its digest.
+pub(crate) fn answered(method: &str, key: String, outcome: &RpcOutcome) -> Answered {
+    let (action, bytes) = match outcome {
+        RpcOutcome::Error(error) => ("error", serde_json::to_vec(&error.message).unwrap_or_default()),
+        RpcOutcome::Result(result) => {
+            let action = match result.get("action").and_then(Value::as_str) {
+                Some("accept") => "accept",
+                Some("decline") => "decline",
+                Some("cancel") => "cancel",
+                _ => "answered",
+            };
+            (action, serde_json::to_vec(result).unwrap_or_default())
+        }
+    };
+    Answered { method: sanitise::sanitise_text(method), key, action, sha256: sha256_hex(&bytes) }
+}
+
+/// Leaves the arguments out of an event that would not fit into a log entry; their digest stays.
+fn fit(event: &mut AuditEvent) {
+    if serde_json::to_vec(event).map_or(usize::MAX, |bytes| bytes.len()) <= MOST_EVENT {
+        return;
+    }
+    if let Some(call) = &mut event.call {
+        call.arguments = call.arguments.take().map(|_| Value::from("[left out]"));
+    }
+}
+
+/// The event without anything whose length a client chooses.
+fn least(mut event: AuditEvent) -> AuditEvent {
+    if let Some(call) = &mut event.call {
+        (call.name, call.arguments, call.protocol_version, call.traceparent) = (None, None, None, None);
+        call.method = clip(std::mem::take(&mut call.method), MOST_VERSION);
+    }
+    if let Some(decision) = &mut event.decision {
+        decision.needed = None;
+    }
+    if let Some(source) = &mut event.source {
+        source.user_agent = None;
+    }
+    event.facts = BTreeMap::from([("left_out".to_owned(), Value::from("the event was too large"))]);
+    event
+}
+
+fn clip(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 /// SHA-256 in lowercase hexadecimal.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
@@ -226,4 +339,46 @@ fn who(principal: &Principal) -> Who {
 
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sallyport_model::{SystemRng, Timestamp};
+
+    #[test]
+    fn an_event_that_would_not_fit_loses_its_arguments_and_keeps_their_digest() {
+        let now = Timestamp::from_secs(1);
+        let mut event = AuditEvent::new(EventKind::CallOpened, EventId::mint(now, &SystemRng), now);
+        let call = CallFacts {
+            id: CallId::mint(&SystemRng),
+            upstream: UpstreamName::new("up").unwrap(),
+            method: "tools/call".to_owned(),
+            name: Some("n".to_owned()),
+            protocol_version: None,
+            arguments: Some(Value::from("a".repeat(MOST_EVENT - 500))),
+            arguments_sha256: Some("d".to_owned()),
+            definition_sha256: None,
+            request_bytes: 1,
+            traceparent: None,
+        };
+        event.call = Some(call);
+        let before = event.clone();
+        fit(&mut event);
+        assert_eq!(event, before, "it fits");
+        event.call.as_mut().unwrap().arguments = Some(Value::from("\u{1}".repeat(MOST_EVENT / 6)));
+        fit(&mut event);
+        let call = event.call.as_ref().unwrap();
+        assert_eq!(
+            (call.arguments.as_ref().unwrap(), call.arguments_sha256.as_deref()),
+            (&"[left out]".into(), Some("d"))
+        );
+        assert_eq!(call.name.as_deref(), Some("n"));
+    }
+
+    #[test]
+    fn clipping_counts_characters_and_leaves_a_mark() {
+        assert_eq!(clip("äöü".to_owned(), 3), "äöü");
+        assert_eq!(clip("äöüß".to_owned(), 3), "äöü…");
+    }
 }

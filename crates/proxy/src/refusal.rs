@@ -33,7 +33,7 @@ pub(crate) enum Refusal {
     #[error("the access token is not valid here")]
     BadToken(TokenFault),
     /// A token that was good once, or may be.
-    #[error("the access token is not valid any more")]
+    #[error("{}", if *.0 == Dead::Stopped { "the gate stopped" } else { "the access token is not valid any more" })]
     Dead(Dead),
     /// Denied.
     #[error("{}", deny_text(.0))]
@@ -99,7 +99,9 @@ impl Refusal {
             Self::NoToken | Self::TokenPlace | Self::BadToken(_) | Self::Dead(Dead::Revoked) => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Dead(Dead::Unknown) | Self::NoRecord(_) | Self::Store => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Dead(Dead::Unknown | Dead::Stopped) | Self::NoRecord(_) | Self::Store => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Denied(reason) => denied_status(reason, era),
             Self::Malformed(refusal) => refusal.status(era),
             Self::Http { status, .. } => *status,
@@ -121,6 +123,7 @@ impl Refusal {
             Self::BadToken(fault) => fault.code(),
             Self::Dead(Dead::Revoked) => "token_revoked",
             Self::Dead(Dead::Unknown) => "revocations_unknown",
+            Self::Dead(Dead::Stopped) => "gate_stopped",
             Self::Denied(reason) => reason.code(),
             Self::Malformed(_) => "malformed",
             Self::Http { .. } => "http",
@@ -147,7 +150,9 @@ impl Refusal {
             | Self::ExecutedUnrecorded
             | Self::Store
             | Self::Upstream { .. }
-            | Self::Dead(Dead::Unknown) => (errors::INTERNAL_ERROR, Some(json!({ "reason": self.code() }))),
+            | Self::Dead(Dead::Unknown | Dead::Stopped) => {
+                (errors::INTERNAL_ERROR, Some(json!({ "reason": self.code() })))
+            }
             // Which check a token failed is for the log; a stranger learns nothing from probing.
             Self::BadToken(fault) => (errors::INVALID_REQUEST, Some(json!({ "reason": fault.outside() }))),
             _ => (errors::INVALID_REQUEST, Some(json!({ "reason": self.code() }))),

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{
         Arc, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +16,7 @@ use std::{
 
 use sallyport_model::{Actor, Binding, Principal, Timestamp};
 use sallyport_storage::{Revocation, RevocationSubject, Store, StoreError};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a view may go without a successful poll before it denies.
 pub const LEASE: Duration = Duration::from_secs(2);
@@ -31,6 +33,9 @@ pub enum Dead {
     /// This node cannot tell.
     #[error("the revocation log could not be read within the lease")]
     Unknown,
+    /// This node stops.
+    #[error("the gate stopped")]
+    Stopped,
 }
 
 /// A node's view of the revocation log.
@@ -135,6 +140,21 @@ impl RevocationView {
                 tracing::error!(%error, "the revocation log cannot be read; without it everybody is denied");
             }
         }
+    }
+
+    /// Polls on a thread of its own until the guard is dropped: requests that keep every worker busy must
+    /// not let the lease lapse.
+    ///
+    /// # Errors
+    /// When there can be no further thread.
+    pub fn poll_on_own_thread(self: Arc<Self>, store: Arc<dyn Store>) -> io::Result<DropGuard> {
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        std::thread::Builder::new().name("revocations".to_owned()).spawn(move || {
+            runtime.block_on(stop.run_until_cancelled(self.keep_polling(store)));
+        })?;
+        Ok(guard)
     }
 
     fn elapsed(&self) -> Duration {

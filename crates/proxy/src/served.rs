@@ -1,9 +1,9 @@
 //! One upstream at run time: its pinned catalogue, and the scopes that follow from it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -21,6 +21,9 @@ use crate::{
 
 /// A catalogue is read again no sooner than this after the last time, however many ask.
 const CALM: Duration = Duration::from_secs(1);
+/// So many reads that differ within [`LONG_CALM`], and it is read only once in that time.
+const MOST_CHANGES: usize = 10;
+const LONG_CALM: Duration = Duration::from_secs(60);
 
 /// A pinned tool.
 #[derive(Debug)]
@@ -155,15 +158,43 @@ pub struct Served {
     pub(crate) reading: tokio::sync::Mutex<LastRead>,
     /// Whether a client's session spoke the legacy era with this upstream.
     legacy: AtomicBool,
+    /// Names of definitions that were too large to pin when the catalogue was last read.
+    left_out: Mutex<HashMap<DefinitionKind, BTreeSet<String>>>,
 }
 
 /// The last time that a catalogue was read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct LastRead {
-    /// When; never if it failed.
-    pub(crate) at: Option<Instant>,
+    /// When; never if it never was.
+    at: Option<Instant>,
     /// Whether what legacy clients are shown was read too.
-    pub(crate) legacy: bool,
+    legacy: bool,
+    /// When it could not be read, last.
+    pub(crate) failed: Option<Instant>,
+    /// The latest reads that found something else than was pinned.
+    changed: VecDeque<Instant>,
+}
+
+impl LastRead {
+    /// Notes a read. Whether, from now on, the catalogue changes too often to be read each time.
+    pub(crate) fn read(&mut self, legacy: bool, differs: bool) -> bool {
+        let was = self.calm();
+        (self.at, self.legacy) = (Some(Instant::now()), legacy);
+        if differs {
+            if self.changed.len() == MOST_CHANGES {
+                self.changed.pop_front();
+            }
+            self.changed.push_back(Instant::now());
+        }
+        was == CALM && self.calm() == LONG_CALM
+    }
+
+    /// How long after a read another one tells nothing.
+    fn calm(&self) -> Duration {
+        let often =
+            self.changed.len() >= MOST_CHANGES && self.changed.front().is_some_and(|first| first.elapsed() < LONG_CALM);
+        if often { LONG_CALM } else { CALM }
+    }
 }
 
 impl Served {
@@ -175,6 +206,7 @@ impl Served {
             live: RwLock::default(),
             reading: tokio::sync::Mutex::default(),
             legacy: AtomicBool::new(false),
+            left_out: Mutex::default(),
         }
     }
 
@@ -210,8 +242,19 @@ impl Served {
     }
 
     /// Whether the catalogue was read so recently that reading it again would tell nothing.
-    pub(crate) fn is_calm(&self, last: LastRead) -> bool {
-        last.at.is_some_and(|at| at.elapsed() < CALM) && (last.legacy || !self.speaks_legacy())
+    pub(crate) fn is_calm(&self, last: &LastRead) -> bool {
+        last.at.is_some_and(|at| at.elapsed() < last.calm()) && (last.legacy || !self.speaks_legacy())
+    }
+
+    /// Notes what is left out of a list; whether that is news.
+    pub(crate) fn leaves_out(&self, kind: DefinitionKind, names: &BTreeSet<&str>) -> bool {
+        let Ok(mut all) = self.left_out.lock() else { return false };
+        let known = all.entry(kind).or_default();
+        if known.len() == names.len() && names.iter().all(|name| known.contains(*name)) {
+            return false;
+        }
+        *known = names.iter().map(|name| (*name).to_owned()).collect();
+        !names.is_empty()
     }
 
     /// A client's session speaks the legacy era with the upstream: what it is shown there has to be read
@@ -266,4 +309,25 @@ pub(crate) fn lists_of(about: &Object) -> Vec<ListKind> {
         lists.push(ListKind::Prompts);
     }
     lists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalogue_that_changes_all_the_time_is_read_once_a_minute() {
+        let mut last = LastRead::default();
+        for _ in 1..MOST_CHANGES {
+            assert!(!last.read(true, true) && !last.read(true, false));
+            assert_eq!(last.calm(), CALM);
+        }
+        assert!(last.read(true, true), "the tenth change in a minute is the one to warn of");
+        assert_eq!(last.calm(), LONG_CALM);
+        assert!(!last.read(true, true), "and it is warned of once");
+        for at in &mut last.changed {
+            *at = at.checked_sub(LONG_CALM).unwrap();
+        }
+        assert_eq!(last.calm(), CALM, "it has calmed down");
+    }
 }

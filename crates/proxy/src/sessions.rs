@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     frames::Outlet,
+    given::GivenIds,
     pending::Pending,
     record::Open,
     slots::Slot,
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     pub(crate) subscriptions: watch::Sender<BTreeSet<String>>,
     /// Ends every stream of the session.
     pub(crate) ended: CancellationToken,
+    /// Event ids that its client was given and may resume after.
+    pub(crate) given: GivenIds,
     /// Calls that have no answer yet.
     calls: Mutex<HashMap<RequestId, Call>>,
     /// Who used it last; the binding never changes, the token does.
@@ -100,8 +103,16 @@ impl Drop for Running {
     }
 }
 
+/// A question that waits for the client's answer.
+pub(crate) struct Asked {
+    /// Its method.
+    pub(crate) method: String,
+    /// Who gets the answer.
+    pub(crate) by: Asker,
+}
+
 /// Who gets the client's answer.
-pub(crate) enum Asked {
+pub(crate) enum Asker {
     /// The legacy upstream, under the same id.
     Upstream,
     /// A call that translates for a modern upstream.
@@ -242,6 +253,7 @@ impl Sessions {
             log_level: Mutex::default(),
             subscriptions: watch::Sender::new(BTreeSet::new()),
             ended: CancellationToken::new(),
+            given: GivenIds::default(),
             calls: Mutex::default(),
             principal: Mutex::new(new.principal),
             opening: Mutex::new(Some(new.opening)),

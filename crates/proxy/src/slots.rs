@@ -18,15 +18,21 @@ pub(crate) enum What {
     Streams,
     /// Legacy MCP sessions.
     Sessions,
+    /// Bodies that are being read and parsed.
+    Bodies,
+    /// Requests in progress whose body was a large one.
+    LargeBodies,
 }
 
 impl What {
-    /// The limit's name in the configuration.
+    /// The limit's name in the configuration, if it is set there.
     fn limit(self) -> &'static str {
         match self {
             Self::Calls => "limits.calls",
             Self::Streams => "limits.streams",
             Self::Sessions => "limits.sessions",
+            Self::Bodies => "bodies at once",
+            Self::LargeBodies => "bodies over 64 KiB at once",
         }
     }
 }

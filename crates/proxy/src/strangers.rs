@@ -1,97 +1,29 @@
-//! Refusals before authentication, counted per source and reason, and recorded in bounded number.
-//!
-//! Anybody can cause these, so they never cost the log more than a few entries a minute: what does
-//! not fit is counted in one remainder. Nothing that a stranger claims is taken for true.
+//! Refusals before authentication: what the model's [`counts`](sallyport_model::Strangers) hold is
+//! recorded every few seconds, in bounded number. Nothing that a stranger claims is taken for true.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 
-use sallyport_model::{AuditEvent, Clock, EventId, EventKind, Recorder, Rng, Timestamp, event::Source};
-use serde_json::json;
+use sallyport_model::{Clock, Recorder, Rng};
 
 /// How often counts become events.
 pub const FLUSH: Duration = Duration::from_secs(10);
-/// Most distinct sources and reasons between two flushes.
-const MOST: usize = 256;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Key {
-    address: String,
-    code: &'static str,
-    upstream: String,
-}
-
-#[derive(Debug, Clone)]
-struct Count {
-    first: Timestamp,
-    last: Timestamp,
-    times: u64,
-    claimed: BTreeMap<String, String>,
-}
-
-/// The counts since the last flush.
+/// The counts since the last flush. Sign-in and the authorization server may count here too.
 #[derive(Debug, Default)]
-pub struct Strangers {
-    counts: Mutex<(HashMap<Key, Count>, u64)>,
+pub struct Strangers(Arc<sallyport_model::Strangers>);
+
+impl Deref for Strangers {
+    type Target = sallyport_model::Strangers;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Strangers {
-    /// Counts one refusal. `claimed` is kept of the first of its kind only.
-    pub fn count(
-        &self,
-        source: &Source,
-        code: &'static str,
-        upstream: &str,
-        claimed: BTreeMap<String, String>,
-        now: Timestamp,
-    ) {
-        let Ok(mut counts) = self.counts.lock() else { return };
-        let key = Key { address: source.address.clone(), code, upstream: upstream.chars().take(64).collect() };
-        let (kept, rest) = &mut *counts;
-        if let Some(count) = kept.get_mut(&key) {
-            count.times += 1;
-            count.last = now;
-        } else if kept.len() < MOST {
-            kept.insert(key, Count { first: now, last: now, times: 1, claimed });
-        } else {
-            *rest += 1;
-        }
-    }
-
-    /// Takes the counts as events.
-    pub fn drain(&self, clock: &dyn Clock, rng: &dyn Rng) -> Vec<AuditEvent> {
-        let Ok(mut counts) = self.counts.lock() else { return Vec::new() };
-        let (kept, rest) = std::mem::take(&mut *counts);
-        drop(counts);
-        let now = clock.now();
-        let blank = || AuditEvent::new(EventKind::StrangersRefused, EventId::mint(now, rng), now);
-        let mut keys: Vec<_> = kept.into_iter().collect();
-        keys.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut events: Vec<AuditEvent> = keys
-            .into_iter()
-            .map(|(key, count)| {
-                let mut event = blank();
-                event.source = Some(Source { address: key.address, user_agent: None });
-                event.claimed = (!count.claimed.is_empty()).then_some(count.claimed);
-                event.facts = BTreeMap::from([
-                    ("code".to_owned(), json!(key.code)),
-                    ("upstream".to_owned(), json!(key.upstream)),
-                    ("times".to_owned(), json!(count.times)),
-                    ("first".to_owned(), json!(count.first.to_string())),
-                    ("last".to_owned(), json!(count.last.to_string())),
-                ]);
-                event
-            })
-            .collect();
-        if rest > 0 {
-            let mut event = blank();
-            event.facts = BTreeMap::from([("code".to_owned(), json!("others")), ("times".to_owned(), json!(rest))]);
-            events.push(event);
-        }
-        events
+    /// The counts, for whoever else refuses strangers.
+    pub fn counts(&self) -> Arc<sallyport_model::Strangers> {
+        Arc::clone(&self.0)
     }
 
     /// Records the counts for as long as anybody else holds them.
@@ -135,30 +67,6 @@ pub fn claims_of(token: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sallyport_model::{ManualClock, SeededRng};
-
-    fn source(address: &str) -> Source {
-        Source { address: address.to_owned(), user_agent: None }
-    }
-
-    #[test]
-    fn a_flood_from_anywhere_costs_a_bounded_number_of_events() {
-        let strangers = Strangers::default();
-        for n in 0..100_000 {
-            strangers.count(
-                &source(&format!("10.0.{}.{}", n / 250 % 250, n % 250)),
-                "no_token",
-                "files",
-                BTreeMap::new(),
-                Timestamp::from_secs(1),
-            );
-        }
-        let events = strangers.drain(&ManualClock::default(), &SeededRng::new(1));
-        assert_eq!(events.len(), MOST + 1);
-        let times: u64 = events.iter().map(|event| event.facts["times"].as_u64().unwrap()).sum();
-        assert_eq!(times, 100_000, "nobody is forgotten");
-        assert!(strangers.drain(&ManualClock::default(), &SeededRng::new(1)).is_empty());
-    }
 
     #[test]
     fn claims_are_cut_and_never_trusted_to_be_anything() {

@@ -1,47 +1,60 @@
 //! Housekeeping: what nobody uses any more, and what belongs to somebody who was revoked, ends here.
+//!
+//! An upstream that is slow to let go of something holds nothing else up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use futures::future::{join, join_all};
 use sallyport_model::Principal;
 
-use crate::{gate::Gate, legacy, revocation::Dead};
+use crate::{gate::Gate, legacy, parked::Parked, revocation::Dead, upstream::UpstreamSession};
 
 /// How often.
 const EVERY: Duration = Duration::from_millis(500);
+/// How long upstreams, all together, may take to be told that the gate stops.
+const TOLD: Duration = Duration::from_secs(5);
 
 impl Gate {
     /// Sweeps until the task is dropped.
     pub async fn keep_sweeping(self) {
         loop {
             tokio::time::sleep(EVERY).await;
-            self.sweep().await;
+            self.sweep();
         }
     }
 
-    async fn sweep(&self) {
+    fn sweep(&self) {
         let idle = self.config().limits.session_idle;
         for id in self.sessions().stale(idle, |session| session.principal().is_none_or(|who| self.is_dead(&who))) {
-            legacy::end(self, &id, "idle, gone or revoked").await;
+            let gate = self.clone();
+            self.work().run(async move { legacy::end(&gate, &id, "idle, gone or revoked").await });
         }
         for parked in self.parked().expired(false, |parked| parked.pending.alive().is_err()) {
-            parked.course.leg.cancel(&parked.course.id, Some("nobody answered")).await;
-            parked.pending.cancelled("nobody answered").await;
+            self.work().run(give_up(parked, "nobody answered"));
         }
         for leg in self.legs().stale(idle, |principal| self.is_dead(principal)) {
-            leg.close().await;
+            self.close_leg(leg);
         }
     }
 
-    /// Ends every session, parked call and upstream leg, on the record.
-    pub async fn close(&self) {
-        for id in self.sessions().all() {
-            legacy::end(self, &id, "the gate stopped").await;
-        }
-        for parked in self.parked().expired(true, |_| true) {
-            parked.pending.cancelled("the gate stopped").await;
-        }
-        for leg in self.legs().stale(Duration::ZERO, |_| true) {
-            leg.close().await;
+    /// Closes an upstream session beside everything else.
+    pub(crate) fn close_leg(&self, leg: Arc<dyn UpstreamSession>) {
+        self.work().run(async move { leg.close().await });
+    }
+
+    /// Stops: calls may finish for `patience`; then every call, stream, session, parked call and upstream
+    /// leg that is left is ended, on the record. Nothing more may arrive.
+    pub async fn stop(&self, patience: Duration) {
+        self.work().finish(patience).await;
+        let sessions = self.sessions().all();
+        let sessions = join_all(sessions.iter().map(|id| legacy::end(self, id, "the gate stopped")));
+        let parked = self.parked().expired(true, |_| true);
+        let parked = join_all(parked.into_iter().map(|parked| parked.pending.cancelled("the gate stopped")));
+        join(sessions, parked).await;
+        let legs = self.legs().stale(Duration::ZERO, |_| true);
+        let closed = join_all(legs.iter().map(|leg| leg.close()));
+        if tokio::time::timeout(TOLD, closed).await.is_err() {
+            tracing::warn!("some upstreams did not hear in time that their sessions ended");
         }
     }
 
@@ -49,4 +62,11 @@ impl Gate {
     fn is_dead(&self, principal: &Principal) -> bool {
         self.revocations().check(principal) == Err(Dead::Revoked)
     }
+}
+
+/// Ends a call that waits for a person: on the record first, whatever the upstream does.
+async fn give_up(parked: Parked, why: &'static str) {
+    let Parked { pending, course, .. } = parked;
+    pending.cancelled(why).await;
+    course.leg.cancel(&course.id, Some(why)).await;
 }

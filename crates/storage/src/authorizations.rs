@@ -66,8 +66,13 @@ pub struct CodeRecord {
 pub enum CodeUse {
     /// The first time, in time. It never works again.
     Fresh(CodeRecord),
-    /// Not the first time. The grant that it gave was revoked in the same step.
-    Replayed(GrantId),
+    /// Not the first time. The grant that it gave is revoked, at the first replay in the same step.
+    Replayed {
+        /// The grant that it gave.
+        grant: GrantId,
+        /// Whether this is the first replay; later ones change nothing.
+        first: bool,
+    },
     /// Expired before its first use.
     Expired,
     /// No such code.
@@ -85,12 +90,13 @@ pub trait Authorizations {
     async fn repark(&self, handle: &Digest, kind: ParkedKind, body: &str, now: Timestamp) -> Result<bool, StoreError>;
     /// Takes: of any number of callers, one gets it.
     async fn unpark(&self, handle: &Digest, kind: ParkedKind, now: Timestamp) -> Result<Option<Parked>, StoreError>;
-    /// Keeps a code.
+    /// Keeps a code; [`StoreError::Missing`] if its grant is stored and was revoked meanwhile.
     async fn add_code(&self, code: &Digest, record: &CodeRecord) -> Result<(), StoreError>;
     /// Presents a code. Atomic: of any number of callers one gets `Fresh`, and a replay revokes the
     /// grant (with an epoch in the revocation log) before this returns.
     async fn consume_code(&self, code: &Digest, now: Timestamp) -> Result<CodeUse, StoreError>;
     /// Deletes what can no longer matter, a bounded number at a time; how many rows went. Call it
-    /// again soon if there were many. A used code stays until its grant's absolute end has passed.
+    /// again soon if there were many. A used code stays until its grant's absolute end has passed; a
+    /// client that registered itself goes after a day without a grant and without anybody's consent.
     async fn purge(&self, now: Timestamp) -> Result<u64, StoreError>;
 }

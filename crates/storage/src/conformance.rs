@@ -15,6 +15,7 @@ use crate::Store;
 /// Runs the whole suite; `make` gives an empty store each time.
 pub(crate) async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     records::run(make().await).await;
+    records::clients_end(make().await).await;
     directory::people(make().await).await;
     directory::passkeys(make().await).await;
     directory::locks(make().await).await;
@@ -31,6 +32,9 @@ pub(crate) async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     grants::one_of_many_rotates(make().await).await;
     revocations::log(make().await).await;
     revocations::cover(make().await).await;
+    revocations::stored_late(make().await).await;
+    revocations::of_the_disabled(make().await).await;
+    revocations::once(make().await).await;
     revocations::concurrent(make().await).await;
     keys::signing(make().await).await;
     keys::sealing(make().await).await;

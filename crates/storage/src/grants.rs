@@ -67,8 +67,9 @@ pub enum Rotation {
 /// Storage of grants and refresh tokens.
 #[async_trait]
 pub trait Grants {
-    /// Inserts a grant; [`StoreError::Exists`] if the id is taken. If the code that gave it was
-    /// replayed meanwhile, it is stored as revoked.
+    /// Inserts a grant; [`StoreError::Exists`] if the id is taken. It is stored as revoked if meanwhile
+    /// the code that gave it was replayed, its person was disabled, or something that covers it was
+    /// revoked: person, session or tenant since the person signed in, agent or client since it was made.
     async fn add_grant(&self, grant: &Grant) -> Result<(), StoreError>;
     /// One grant.
     async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError>;

@@ -44,6 +44,9 @@ pub trait Revocations {
     /// Appends and returns the epoch; in the same step marks the grants, ends the browser sessions
     /// and deletes the unused authorization codes that `subject` covers. `Ok` means that it is durable.
     async fn revoke(&self, subject: &RevocationSubject, at: Timestamp) -> Result<u64, StoreError>;
+    /// The same, unless the log holds this subject already: then nothing changes and it is `None`. For
+    /// what exists once (a token, a grant), so that whoever holds one cannot fill the log with it.
+    async fn revoke_once(&self, subject: &RevocationSubject, at: Timestamp) -> Result<Option<u64>, StoreError>;
     /// Changes when this process has committed revocations: a wake-up, so that they apply here before the
     /// next poll. Those of other processes come by polling alone.
     fn revoked(&self) -> tokio::sync::watch::Receiver<u64>;

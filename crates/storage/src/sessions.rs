@@ -27,7 +27,8 @@ pub struct BrowserSession {
 /// Storage of browser sessions.
 #[async_trait]
 pub trait BrowserSessions {
-    /// Inserts.
+    /// Inserts; [`StoreError::Missing`] if the person is disabled, or if she, her tenant or the session
+    /// was revoked at or after `authenticated_at`.
     async fn add_browser_session(&self, session: &BrowserSession) -> Result<(), StoreError>;
     /// By cookie, if it has neither ended nor expired and its person is not disabled.
     async fn browser_session(&self, cookie: &Digest, now: Timestamp) -> Result<Option<BrowserSession>, StoreError>;

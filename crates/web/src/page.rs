@@ -66,7 +66,7 @@ impl<'a> Page<'a> {
 
     /// Lets a form's answer redirect to `target`: browsers apply `form-action` to redirects too.
     pub fn form_may_lead_to(mut self, target: &Url) -> Self {
-        self.form_targets.push(csp_source(target));
+        self.form_targets.extend(csp_source(target));
         self
     }
 
@@ -164,12 +164,15 @@ fn mark() -> Markup {
     }
 }
 
-/// A CSP source that matches `target`. CSP knows no IPv6 hosts, and native apps have schemes of their
-/// own; both can only be named by scheme.
-fn csp_source(target: &Url) -> String {
+/// A CSP source that matches `target`: its serialised origin. CSP knows no IPv6 hosts, and native apps
+/// have schemes of their own; both can only be named by scheme. None for a host with characters that
+/// mean something to CSP: URLs allow `;` and `,` there, and each would begin a directive or a policy.
+fn csp_source(target: &Url) -> Option<String> {
+    let plain = |host: &str| host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
     match (target.scheme(), target.host()) {
-        ("http" | "https", Some(Host::Domain(_) | Host::Ipv4(_))) => target.origin().ascii_serialization(),
-        (scheme, _) => format!("{scheme}:"),
+        ("http" | "https", Some(Host::Domain(host))) if !plain(host) => None,
+        ("http" | "https", Some(Host::Domain(_) | Host::Ipv4(_))) => Some(target.origin().ascii_serialization()),
+        (scheme, _) => Some(format!("{scheme}:")),
     }
 }
 
@@ -210,6 +213,14 @@ mod tests {
         ] {
             let policy = policy(shell().page("t").form_may_lead_to(&target.parse().unwrap()));
             assert!(policy.contains(&format!("form-action 'self' {source};")), "{policy}");
+        }
+    }
+
+    #[test]
+    fn a_redirects_host_adds_nothing_to_the_policy() {
+        for target in ["https://a;sandbox;b.example/cb", "https://a,b.example/cb", "https://a'self'.example/cb"] {
+            let policy = policy(shell().page("t").form_may_lead_to(&target.parse().unwrap()));
+            assert!(policy.contains("form-action 'self'; frame-ancestors"), "{policy}");
         }
     }
 

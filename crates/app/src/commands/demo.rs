@@ -83,7 +83,7 @@ pub async fn run(command: Demo) -> Result<End> {
             () = signals.asked_to_stop() => Err(anyhow::anyhow!("the tour was stopped before its end")),
         };
         // Before anything is printed: a reader that goes away leaves nothing of the demo behind.
-        running.stop().await?;
+        running.stop(signals.asked_to_stop()).await?;
         // The tour's own lines are all that is on standard output, with `--json` too.
         return Ok(played?.print(command.json));
     }
@@ -93,7 +93,7 @@ pub async fn run(command: Demo) -> Result<End> {
         running.greet();
     }
     signals.asked_to_stop().await;
-    running.stop().await?;
+    running.stop(signals.asked_to_stop()).await?;
     Ok(End::Done)
 }
 
@@ -190,11 +190,11 @@ impl Running {
     /// Stops it.
     ///
     /// # Errors
-    /// When the log did not close well.
-    pub async fn stop(mut self) -> Result<()> {
+    /// When the log did not close well, or the stop was `forced`.
+    pub async fn stop(mut self, forced: impl Future<Output = ()>) -> Result<()> {
         self.stop.cancel();
-        let stopped = self.deployment.stop().await;
-        while self.listeners.join_next().await.is_some() {}
+        let listeners = async { while self.listeners.join_next().await.is_some() {} };
+        let stopped = self.deployment.stop(listeners, forced).await;
         if self.temporary {
             std::fs::remove_dir_all(&self.data).context("the demo's temporary directory could not be removed")?;
         }

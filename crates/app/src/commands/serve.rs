@@ -46,9 +46,11 @@ pub async fn run(configured: Configured) -> Result<End> {
     signals.asked_to_stop().await;
     anstream::eprintln!("stopping");
     stop.cancel();
-    let stopped = deployment.stop().await;
-    let _ = tokio::join!(serving, watching);
-    stopped.map(|()| End::Done)
+    let listeners = async {
+        let _ = tokio::join!(serving, watching);
+    };
+    deployment.stop(listeners, signals.asked_to_stop()).await?;
+    Ok(End::Done)
 }
 
 /// Says what opening the log mended.

@@ -110,11 +110,13 @@ impl Server {
     pub(crate) fn error_page(&self, refusal: &Refusal) -> Response {
         let remedy = match refusal.error.code {
             ErrorCode::TooManyRequests => "Wait a minute and try again.",
+            ErrorCode::TemporarilyUnavailable => "Wait a few seconds and try again.",
             ErrorCode::InvalidClient => "Tell whoever makes the application; nothing was given to it.",
             _ => "Go back to the application and start again; nothing was given to it.",
         };
         let status = match refusal.error.code {
             ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
         let what = format!("The application's request was refused: {}.", refusal.error.description);

@@ -8,7 +8,11 @@ use axum::{
     response::Response,
 };
 use sallyport_model::EventKind;
-use sallyport_oauth::{ErrorCode, metadata};
+use sallyport_oauth::{
+    ErrorCode, metadata,
+    redirect::{self, RedirectKind},
+};
+use sallyport_storage::ClientSource;
 
 use super::{
     answer::{Given, see_other},
@@ -16,6 +20,7 @@ use super::{
     request::{self, AuthorizationRequest, Target},
 };
 use crate::{
+    AuthServerError,
     caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
@@ -120,5 +125,22 @@ async fn redirect_refusal(
     refusal: &Refusal,
 ) -> Result<Response, Ended> {
     server.record_refusal(EventKind::AuthorizationRefused, caller, known, refusal).await?;
+    if !may_send_on(server, caller, target).await? {
+        return Ok(server.error_page(refusal));
+    }
     Ok(see_other(&server.error_answer(&target.redirect_uri, target.state.as_deref(), refusal), None))
+}
+
+/// Whether the browser may be sent on though nobody has decided anything here. Anybody can register a
+/// website and link to us, and we would send whoever trusts our address there (RFC 9700 section
+/// 4.11.2): so to a website only if the operator vouches for the client, or if whoever is signed in
+/// agreed to it before. A program on her own computer is no such place.
+async fn may_send_on(server: &Server, caller: &Caller, target: &Target) -> Result<bool, AuthServerError> {
+    let website = redirect::check(&target.redirect_uri) == Ok(RedirectKind::Https);
+    if !website || target.client.source == ClientSource::Preregistered {
+        return Ok(true);
+    }
+    let Some(person) = server.identity.current(&caller.headers).await? else { return Ok(false) };
+    let consents = server.store.consents(&person.person.id).await?;
+    Ok(consents.iter().any(|given| given.client == target.client.id && given.redirect_uri == target.redirect_uri))
 }

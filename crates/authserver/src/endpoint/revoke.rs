@@ -26,7 +26,7 @@ const FOREIGN: Refusal =
     Refusal::new(ErrorCode::UnauthorizedClient, "the token was not issued to this client", "token_of_another_client");
 
 /// Revokes a refresh token with its whole grant, or one access token. 200 also for a token that
-/// nobody knows; 503 when the revocation could not be made durable.
+/// nobody knows or that is dead, for which nothing is stored; 503 when the revocation could not be made durable.
 pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body: Bytes) -> Response {
     let mut known = Known::default();
     match revoke(&server, &caller, &body, &mut known).await {
@@ -60,7 +60,19 @@ async fn revoke_refresh(
     }
     known.grant(&grant);
     known.fact("what", "grant");
-    server.revoke_grant(&grant.id).await?;
+    if grant.revoked_at.is_some() {
+        server.count(caller, known, "revoked_again");
+        return Ok(());
+    }
+    revoke_once(server, caller, RevocationSubject::Grant(grant.id), known).await
+}
+
+/// Whoever holds a token may send it a thousand times: the first one is the event.
+async fn revoke_once(server: &Server, caller: &Caller, subject: RevocationSubject, known: &Known) -> Result<(), Ended> {
+    if server.store.revoke_once(&subject, server.now()).await?.is_none() {
+        server.count(caller, known, "revoked_again");
+        return Ok(());
+    }
     Ok(server.record(server.event(EventKind::Revoked, caller, known)).await?)
 }
 
@@ -75,6 +87,9 @@ async fn revoke_access(
     if claims.client_id != client.id {
         return Err(FOREIGN.into());
     }
+    if claims.exp <= server.now().as_secs() {
+        return Ok(());
+    }
     if let Some(grant) = server.store.grant(&claims.grant).await? {
         known.grant(&grant);
     }
@@ -82,6 +97,5 @@ async fn revoke_access(
         who.token = Some(claims.jti.clone());
     }
     known.fact("what", "token");
-    server.store.revoke(&RevocationSubject::Token(claims.jti), server.now()).await?;
-    Ok(server.record(server.event(EventKind::Revoked, caller, known)).await?)
+    revoke_once(server, caller, RevocationSubject::Token(claims.jti), known).await
 }

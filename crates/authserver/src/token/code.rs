@@ -10,7 +10,7 @@ use crate::{
     caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
-    record::Known,
+    record::{Known, Standing},
     resources,
     server::Server,
 };
@@ -31,8 +31,15 @@ pub(crate) async fn redeem(
     let code = parameters.require("code", "code is missing")?;
     let digest = bearer::presented(code).ok_or(refuse("code_malformed"))?;
     let record = match server.store.consume_code(&digest, server.now()).await? {
-        CodeUse::Fresh(record) => record,
-        CodeUse::Replayed(grant) => {
+        CodeUse::Fresh(record) => {
+            known.standing = Standing::Proved;
+            record
+        }
+        CodeUse::Replayed { first: false, .. } => {
+            known.standing = Standing::Repeated;
+            return Err(refuse("code_replayed").into());
+        }
+        CodeUse::Replayed { grant, first: true } => {
             if let Some(grant) = server.store.grant(&grant).await? {
                 known.grant(&grant);
             }

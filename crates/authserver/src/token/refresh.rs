@@ -13,7 +13,7 @@ use crate::{
     caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
-    record::Known,
+    record::{Known, Standing},
     server::Server,
 };
 
@@ -38,6 +38,9 @@ pub(crate) async fn refresh(
         return Err(refuse("refresh_of_another_client").into());
     }
     known.grant(&grant);
+    if usable {
+        known.standing = Standing::Proved;
+    }
     let scopes = if usable { check(server, parameters, &grant).await? } else { ScopeSet::empty() };
     let (successor, successor_digest) = bearer::mint(server.rng.as_ref());
     let lifetimes = &server.config.lifetimes;

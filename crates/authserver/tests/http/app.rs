@@ -23,7 +23,7 @@ use sallyport_authserver::{
 use sallyport_identity::{Identity, IdentityConfig, IdentityError, hash_password};
 use sallyport_model::{
     AgentId, AuditEvent, ClientId, Clock, EventKind, ManualClock, Receipt, RecordError, Recorder, Scope, ScopeSet,
-    Secret, SessionId, SystemRng, TenantId, Timestamp, UpstreamName, UserId,
+    Secret, SessionId, Strangers, SystemRng, TenantId, Timestamp, UpstreamName, UserId,
 };
 use sallyport_oauth::{Expect, TokenFault, pkce, verify_access_token};
 use sallyport_storage::{
@@ -82,12 +82,17 @@ impl Recorder for Log {
 pub(crate) struct Documents {
     pub(crate) at: Mutex<HashMap<String, (String, Option<Duration>)>>,
     pub(crate) fetched: AtomicU64,
+    /// Whether a fetch never ends.
+    pub(crate) stuck: AtomicBool,
 }
 
 #[async_trait]
 impl DocumentFetcher for Documents {
     async fn fetch(&self, url: &url::Url) -> Result<Document, FetchFault> {
         self.fetched.fetch_add(1, Ordering::SeqCst);
+        if self.stuck.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let at = self.at.lock().unwrap();
         let (text, max_age) = at.get(url.as_str()).ok_or(FetchFault::Unreachable("404".into()))?;
         Ok(Document { bytes: text.clone().into_bytes(), max_age: *max_age })
@@ -160,6 +165,7 @@ pub(crate) struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) log: Arc<Log>,
+    pub(crate) strangers: Arc<Strangers>,
     pub(crate) documents: Arc<Documents>,
     pub(crate) keys: Arc<KeyRing>,
     sessions: Arc<Mutex<HashMap<String, BrowserSession>>>,
@@ -208,6 +214,7 @@ impl App {
             clock: parts.clock.clone(),
             rng: Arc::new(SystemRng),
             recorder: parts.log.clone(),
+            strangers: Arc::default(),
             shell: parts.shell.clone(),
             config: IdentityConfig::default(),
         })
@@ -225,6 +232,7 @@ impl App {
         change: impl FnOnce(&mut AuthServerConfig),
     ) -> Arc<Self> {
         let documents = Arc::<Documents>::default();
+        let strangers = Arc::<Strangers>::default();
         let mut config = config();
         change(&mut config);
         let server = AuthServer::new(Deps {
@@ -232,6 +240,7 @@ impl App {
             clock: parts.clock.clone(),
             rng: Arc::new(SystemRng),
             recorder: parts.log.clone(),
+            strangers: strangers.clone(),
             identity,
             shell: parts.shell,
             documents: documents.clone(),
@@ -246,6 +255,7 @@ impl App {
             store: parts.store,
             clock: parts.clock,
             log: parts.log,
+            strangers,
             documents,
             sessions,
             _directory: parts.directory,
@@ -312,8 +322,12 @@ impl App {
 fn config() -> AuthServerConfig {
     let mut config = AuthServerConfig::new(ISSUER);
     config.dynamic_registration = true;
-    config.rates =
-        Rates { registrations_per_hour: 1000, authorizations_per_minute: 1000, recorded_refusals_per_minute: 1000 };
+    config.rates = Rates {
+        registrations_per_hour: 1000,
+        authorizations_per_minute: 1000,
+        recorded_refusals_per_minute: 1000,
+        document_fetches_per_minute: 1000,
+    };
     let sha256 = |text: &str| {
         let mut out = [0; 32];
         out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref());

@@ -203,3 +203,31 @@ async fn too_many_requests_from_one_address_are_refused() {
     let answer = alice.get(&authorize_path(&request("web", WEB_REDIRECT))).await;
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
 }
+
+#[tokio::test]
+async fn a_registered_website_is_no_open_redirect_before_a_person_has_agreed() {
+    let app = App::new().await;
+    let phish = "https://evil.example/phish";
+    let metadata = serde_json::json!({"client_name": "x", "redirect_uris": [phish], "application_type": "web"});
+    let client = app.register_with(metadata).await.text("client_id");
+    let wrong = changed(request(&client, phish), "response_type", "x");
+    let silent = changed(request(&client, phish), "prompt", "none");
+    let mut alice = app.alice();
+    for request in [&wrong, &silent] {
+        for answer in [app.browser().authorize(request).await, alice.authorize(request).await] {
+            assert_eq!((answer.status, answer.location()), (StatusCode::BAD_REQUEST, None));
+        }
+    }
+    assert_eq!(app.log.of(EventKind::AuthorizationRefused).len(), 4, "refused on the record");
+    let page = alice.authorize(&request(&client, phish)).await;
+    let denied = alice.decide(&page, "deny").await;
+    assert_eq!(denied.answered("error").as_deref(), Some("access_denied"), "she has acted");
+    alice.code(&request(&client, phish)).await;
+    let answer = alice.authorize(&wrong).await;
+    assert_eq!(answer.answered("error").as_deref(), Some("unsupported_response_type"), "she agreed to it");
+    assert_eq!(answer.answered("iss").as_deref(), Some(ISSUER));
+    let elsewhere = app.browser().authorize(&wrong).await;
+    assert_eq!((elsewhere.status, elsewhere.location()), (StatusCode::BAD_REQUEST, None), "and nobody else");
+    let vouched = changed(request("web", WEB_REDIRECT), "response_type", "x");
+    assert!(app.browser().authorize(&vouched).await.location().is_some(), "the operator vouches for it");
+}

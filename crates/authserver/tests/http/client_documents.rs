@@ -111,3 +111,59 @@ async fn a_changed_document_counts_once_it_is_stale() {
     assert_eq!(app.alice().authorize(&request(ID, REDIRECT)).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(app.log.of(EventKind::ClientRegistered).len(), 2, "the change is recorded");
 }
+
+#[tokio::test]
+async fn a_document_that_failed_is_not_fetched_again_for_a_minute() {
+    let app = App::new().await;
+    for _ in 0..10 {
+        assert_eq!(app.alice().authorize(&request(ID, REDIRECT)).await.status, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(app.documents.fetched.load(Ordering::SeqCst), 1);
+    publish(&app, &document(), None);
+    app.clock.advance(Duration::from_secs(59));
+    assert_eq!(app.alice().authorize(&request(ID, REDIRECT)).await.status, StatusCode::BAD_REQUEST);
+    app.clock.advance(Duration::from_secs(1));
+    app.alice().code(&request(ID, REDIRECT)).await;
+    assert_eq!(app.documents.fetched.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn one_address_makes_us_fetch_only_so_often() {
+    let app = App::with(|config| config.rates.document_fetches_per_minute = 3).await;
+    for n in 0..10 {
+        let id = format!("https://victim.example/{n}");
+        let answer = app.browser().authorize(&request(&id, REDIRECT)).await;
+        let expected = if n < 3 { StatusCode::BAD_REQUEST } else { StatusCode::TOO_MANY_REQUESTS };
+        assert_eq!(answer.status, expected, "{n}");
+    }
+    assert_eq!(app.documents.fetched.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn nobody_waits_long_for_other_peoples_fetches() {
+    let app = App::new().await;
+    publish(&app, &document(), None);
+    app.documents.stuck.store(true, Ordering::SeqCst);
+    let stuck: Vec<_> = (0..8)
+        .map(|n| {
+            let app = app.clone();
+            tokio::spawn(async move {
+                app.browser().authorize(&request(&format!("https://slow.example/{n}"), REDIRECT)).await
+            })
+        })
+        .collect();
+    while app.documents.fetched.load(Ordering::SeqCst) < 8 {
+        tokio::task::yield_now().await;
+    }
+    let begun = std::time::Instant::now();
+    let answer = app.browser().authorize(&request(ID, REDIRECT)).await;
+    assert_eq!((answer.status, answer.location()), (StatusCode::SERVICE_UNAVAILABLE, None));
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert_eq!(app.documents.fetched.load(Ordering::SeqCst), 8);
+    stuck.iter().for_each(tokio::task::JoinHandle::abort);
+    app.documents.stuck.store(false, Ordering::SeqCst);
+    for one in stuck {
+        assert!(one.await.unwrap_err().is_cancelled());
+    }
+    app.alice().code(&request(ID, REDIRECT)).await;
+}

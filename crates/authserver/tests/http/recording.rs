@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use http::StatusCode;
-use sallyport_model::EventKind;
+use sallyport_model::{AuditEvent, EventKind, SystemRng};
 use sallyport_storage::Consents;
 
 use crate::app::*;
@@ -110,4 +110,57 @@ async fn a_strangers_claims_are_marked_as_claims_and_a_flood_is_not_written_out(
         )
         .await;
     assert!(none.unwrap().is_empty());
+}
+
+fn counted(app: &App) -> Vec<(String, u64)> {
+    let events = app.strangers.drain(app.clock.as_ref(), &SystemRng);
+    let of =
+        |event: &AuditEvent| (event.facts["code"].as_str().unwrap().to_owned(), event.facts["times"].as_u64().unwrap());
+    events.iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn the_name_of_a_client_buys_no_place_in_the_log() {
+    let app = App::with(|config| config.rates.recorded_refusals_per_minute = 5).await;
+    let client = app.register().await;
+    for _ in 0..100 {
+        let form = [("grant_type", "refresh_token"), ("client_id", &*client), ("refresh_token", &"A".repeat(43))];
+        assert_eq!(app.token(&form).await.error(), "invalid_grant");
+        app.token(&[("grant_type", "refresh_token"), ("client_id", "web"), ("client_secret", "guess")]).await;
+    }
+    assert_eq!(app.log.of(EventKind::TokenRefused).len(), 5);
+    let counted = counted(&app);
+    assert_eq!(counted.len(), 2, "{counted:?}");
+    assert_eq!(counted.iter().map(|(_, times)| times).sum::<u64>(), 195, "nobody is forgotten");
+    // Who has proved to be the client stands in the log, each time.
+    for _ in 0..10 {
+        let form = [("grant_type", "refresh_token"), ("client_id", "web"), ("client_secret", SECRET)];
+        assert_eq!(app.token(&form).await.error(), "invalid_request");
+    }
+    assert_eq!(app.log.of(EventKind::TokenRefused).len(), 15);
+}
+
+#[tokio::test]
+async fn a_spent_code_and_a_spent_refresh_token_are_detected_once() {
+    let app = App::with(|config| config.rates.recorded_refusals_per_minute = 5).await;
+    let client = app.register().await;
+    let code = app.alice().code(&request(&client, LOOPBACK)).await;
+    app.token(&redeem(&client, LOOPBACK, &code)).await;
+    for _ in 0..50 {
+        assert_eq!(app.token(&redeem(&client, LOOPBACK, &code)).await.error(), "invalid_grant");
+    }
+    assert_eq!(app.log.of(EventKind::ReplayDetected).len(), 1);
+    assert_eq!(app.log.codes(EventKind::TokenRefused), ["code_replayed"]);
+    assert_eq!(counted(&app), [("code_replayed".to_owned(), 49)]);
+
+    let first = app.tokens(&client, LOOPBACK).await.text("refresh_token");
+    let refresh = [("grant_type", "refresh_token"), ("client_id", &*client), ("refresh_token", &*first)];
+    app.token(&refresh).await;
+    app.clock.advance(std::time::Duration::from_secs(11));
+    for _ in 0..50 {
+        assert_eq!(app.token(&refresh).await.error(), "invalid_grant");
+    }
+    assert_eq!(app.log.of(EventKind::ReplayDetected).len(), 2);
+    assert_eq!(app.log.of(EventKind::TokenRefused).len(), 5);
+    assert_eq!(counted(&app), [("grant_revoked".to_owned(), 46)]);
 }

@@ -1,7 +1,7 @@
 //! `POST /oauth/revoke`.
 
 use http::StatusCode;
-use sallyport_model::EventKind;
+use sallyport_model::{EventKind, SystemRng};
 use sallyport_storage::{RevocationSubject, Revocations};
 
 use crate::app::*;
@@ -48,4 +48,34 @@ async fn an_unknown_token_is_fine_and_an_unknown_client_is_not() {
     assert_eq!(app.post("/oauth/revoke", &[("token", "x")]).await.error(), "invalid_client");
     assert_eq!(app.post("/oauth/revoke", &[("client_id", "web"), ("token", "x")]).await.error(), "invalid_client");
     assert!(Revocations::revocations_after(app.store.as_ref(), 0, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_revoked_again_and_again_is_one_event_and_one_row() {
+    let app = App::new().await;
+    let client = app.register().await;
+    let tokens = app.tokens(&client, LOOPBACK).await;
+    for (name, rows) in [("access_token", 1), ("refresh_token", 2)] {
+        for _ in 0..20 {
+            let form = [("client_id", &*client), ("token", &tokens.text(name))];
+            assert_eq!(app.post("/oauth/revoke", &form).await.status, StatusCode::OK);
+        }
+        let log = Revocations::revocations_after(app.store.as_ref(), 0, 100).await.unwrap();
+        assert_eq!((log.len(), app.log.of(EventKind::Revoked).len()), (rows, rows), "{name}");
+    }
+    let counted = app.strangers.drain(app.clock.as_ref(), &SystemRng);
+    assert_eq!(counted.len(), 1);
+    assert_eq!((&counted[0].facts["code"], &counted[0].facts["times"]), (&"revoked_again".into(), &38.into()));
+}
+
+#[tokio::test]
+async fn a_token_that_has_ended_is_not_revoked_as_well() {
+    let app = App::new().await;
+    let client = app.register().await;
+    let access = app.tokens(&client, LOOPBACK).await.text("access_token");
+    app.clock.advance(std::time::Duration::from_secs(301));
+    let answer = app.post("/oauth/revoke", &[("client_id", &client), ("token", &access)]).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(Revocations::revocations_after(app.store.as_ref(), 0, 10).await.unwrap().is_empty());
+    assert!(app.log.of(EventKind::Revoked).is_empty());
 }

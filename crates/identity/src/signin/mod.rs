@@ -5,6 +5,7 @@ pub(crate) mod passkey;
 pub(crate) mod password;
 
 use http::HeaderValue;
+use sallyport_model::Timestamp;
 use sallyport_storage::Person;
 
 use crate::{Identity, IdentityError, caller::Caller};
@@ -13,17 +14,18 @@ use crate::{Identity, IdentityError, caller::Caller};
 const PURPOSE: &str = "sign-in";
 
 impl Identity {
-    /// Begins a session of `person`, ends the one that this browser had, and records it. The cookie
+    /// Begins a session of `person`, who began to prove at `since` who she is, ends the one that this browser had, and records it. The cookie
     /// is returned only once the event is durable.
     async fn complete_sign_in(
         &self,
         caller: &Caller,
         person: &Person,
         methods: &[&str],
+        since: Timestamp,
     ) -> Result<HeaderValue, IdentityError> {
         let before = self.current(&caller.headers).await?;
         let methods = methods.iter().map(|&method| method.to_owned()).collect();
-        let (session, cookie) = self.begin_session(person, methods).await?;
+        let (session, cookie) = self.begin_session(person, methods, since).await?;
         if let Err(error) = self.record_signed_in(caller.source(), person, &session).await {
             // Nobody holds its cookie, but what is not recorded shall not exist either.
             self.store().end_browser_session(&session.id, self.now()).await?;

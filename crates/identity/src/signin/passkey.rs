@@ -7,13 +7,17 @@ use axum::{
     response::{AppendHeaders, IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, header};
+use sallyport_model::Timestamp;
 use sallyport_storage::{Passkey as StoredPasskey, Person};
 use sallyport_web::ErrorPage;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use webauthn_rs::prelude::{AuthenticationResult, PublicKeyCredential, RegisterPublicKeyCredential};
 
-use super::{PURPOSE, password::login_key};
+use super::{
+    PURPOSE,
+    password::{address_key, login_key},
+};
 use crate::{
     Identity, IdentityError,
     answer::Failure,
@@ -110,6 +114,7 @@ pub(crate) fn with_mode(mut options: Value, mode: &str) -> Value {
 
 async fn conclude(identity: &Identity, caller: &Caller, form: Finish) -> Result<Response, Failure> {
     identity.shell().check_form(&caller.headers, PURPOSE, &form.csrf)?;
+    let since = identity.now();
     let ceremony = identity.take_ceremony(&caller.headers).await?.ok_or_else(refused)?;
     let proved = match ceremony {
         Ceremony::SecondFactor { after, continue_to, state: Some(state) } => {
@@ -149,7 +154,7 @@ async fn conclude(identity: &Identity, caller: &Caller, form: Finish) -> Result<
         _ => Err(None),
     };
     match proved {
-        Ok(proved) => welcome(identity, caller, proved).await,
+        Ok(proved) => welcome(identity, caller, proved, since).await,
         Err(person) => turn_away(identity, caller, person).await,
     }
 }
@@ -211,17 +216,25 @@ async fn prove(
     Ok(Err(Some(person)))
 }
 
-async fn welcome(identity: &Identity, caller: &Caller, proved: Proved) -> Result<Response, Failure> {
-    let cookie = identity.complete_sign_in(caller, &proved.person, proved.methods).await?;
+async fn welcome(identity: &Identity, caller: &Caller, proved: Proved, since: Timestamp) -> Result<Response, Failure> {
+    let cookie = identity.complete_sign_in(caller, &proved.person, proved.methods, since).await?;
     let cookies = AppendHeaders([(header::SET_COOKIE, cookie), (header::SET_COOKIE, identity.forget_ceremony())]);
     Ok((cookies, Json(json!({"location": proved.continue_to.as_str()}))).into_response())
 }
 
+/// Refuses. It counts as a failure from this address; once that is locked, the log gets no more of them.
 async fn turn_away(identity: &Identity, caller: &Caller, person: Option<Person>) -> Result<Response, Failure> {
+    let (store, now, config) = (identity.store(), identity.now(), identity.config());
     let (login, tenant) = person.map(|person| (person.login, person.tenant)).unzip();
     if let Some(login) = &login {
-        identity.store().count_failure(&login_key(login), identity.now(), identity.config().login_lock).await?;
+        store.count_failure(&login_key(login), now, config.login_lock).await?;
     }
-    identity.record_refused(caller.source(), login.as_deref(), tenant, "passkey_refused").await?;
+    let address = address_key(caller);
+    if store.lock(&address, now).await?.locked_until.is_some() {
+        identity.count_refused(&caller.source(), login.as_deref(), "passkey_refused");
+    } else {
+        store.count_failure(&address, now, config.address_lock).await?;
+        identity.record_refused(caller.source(), login.as_deref(), tenant, "passkey_refused").await?;
+    }
     Err(refused().into())
 }

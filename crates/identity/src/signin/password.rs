@@ -2,7 +2,8 @@
 //!
 //! An attempt is counted before its password is looked at, in one atomic step, so that no number of
 //! parallel attempts gets more tries than the policy gives. Unknown logins are counted, hashed and
-//! answered as known ones are.
+//! answered as known ones are. The log gets every failure up to a lock, and each lock once; what runs
+//! into a lock is only counted.
 
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub(crate) struct Submitted {
 
 /// Why an attempt was refused, as the audit log says it. The page never does.
 enum Refusal {
-    Locked(Duration),
+    Locked { wait: Duration, by_this: bool },
     Wrong { code: &'static str, person: Option<Person> },
 }
 
@@ -56,10 +57,14 @@ async fn attempt(identity: &Identity, caller: &Caller, form: Submitted) -> Resul
     let continue_to = ContinueTo::parse(&form.continue_to).unwrap_or_else(ContinueTo::account);
     let login = normal_login(&form.login);
     let typed: String = form.login.chars().take(254).collect();
-    match check(identity, caller, &login, form.password).await? {
-        Ok(person) => next_step(identity, caller, person, continue_to).await,
-        Err(Refusal::Locked(wait)) => {
-            identity.record_refused(caller.source(), Some(&login), None, "locked").await?;
+    let since = identity.now();
+    match check(identity, caller, &login, form.password, since).await? {
+        Ok(person) => next_step(identity, caller, person, continue_to, since).await,
+        Err(Refusal::Locked { wait, by_this }) => {
+            match by_this {
+                true => identity.record_refused(caller.source(), Some(&login), None, "locked").await?,
+                false => identity.count_refused(&caller.source(), Some(&login), "locked"),
+            }
             let seconds = wait.as_millis().div_ceil(1000) as u64;
             let text = format!("Too many attempts. Wait {} and try again.", in_words(seconds));
             let message = Some(notice(Notice::Failed, &text));
@@ -92,7 +97,7 @@ pub(super) fn login_key(login: &str) -> String {
     format!("login:{hex}")
 }
 
-fn address_key(caller: &Caller) -> String {
+pub(super) fn address_key(caller: &Caller) -> String {
     format!("address:{}", caller.address.limit_key())
 }
 
@@ -100,23 +105,29 @@ fn wait(lock: Lock, now: Timestamp) -> Option<Duration> {
     lock.locked_until.filter(|until| *until > now).map(|until| until.since(now))
 }
 
+/// Whether it was this very failure that locked.
+fn just_locked(counted: Lock, now: Timestamp, policy: LockPolicy) -> bool {
+    counted.locked_until == Some(now.plus(policy.lock))
+}
+
 async fn check(
     identity: &Identity,
     caller: &Caller,
     login: &str,
     password: Secret,
+    now: Timestamp,
 ) -> Result<Result<Person, Refusal>, IdentityError> {
-    let (store, now, config) = (identity.store(), identity.now(), identity.config());
+    let (store, config) = (identity.store(), identity.config());
     let (login_key, address_key) = (login_key(login), address_key(caller));
     let locks = [store.lock(&login_key, now).await?, store.lock(&address_key, now).await?];
     if let Some(wait) = locks.into_iter().filter_map(|lock| wait(lock, now)).max() {
-        return Ok(Err(Refusal::Locked(wait)));
+        return Ok(Err(Refusal::Locked { wait, by_this: false }));
     }
     // Counted in advance, so one more than the limit is the attempt that finds itself locked.
     let policy = LockPolicy { limit: config.login_lock.limit.saturating_add(1), ..config.login_lock };
     let counted = store.count_failure(&login_key, now, policy).await?;
     if let Some(wait) = wait(counted, now) {
-        return Ok(Err(Refusal::Locked(wait)));
+        return Ok(Err(Refusal::Locked { wait, by_this: just_locked(counted, now, policy) }));
     }
     let person = store.person_by_login(login).await?;
     let hash = person.as_ref().and_then(|person| person.password_hash.clone());
@@ -133,7 +144,10 @@ async fn check(
         }
     };
     // Not forgiven by a success: one good account must not buy tries at others.
-    store.count_failure(&address_key, now, config.address_lock).await?;
+    let counted = store.count_failure(&address_key, now, config.address_lock).await?;
+    if just_locked(counted, now, config.address_lock) {
+        identity.record_refused(caller.source(), None, None, "address_locked").await?;
+    }
     Ok(Err(Refusal::Wrong { code, person }))
 }
 
@@ -144,6 +158,7 @@ async fn next_step(
     caller: &Caller,
     person: Person,
     continue_to: ContinueTo,
+    since: Timestamp,
 ) -> Result<Response, Failure> {
     if person.role == Role::Administrator {
         let has_passkey = !identity.store().passkeys(&person.id).await?.is_empty();
@@ -167,7 +182,7 @@ async fn next_step(
             return passkey_page(identity, caller, &continue_to, &ceremony, Asking::ToEnrol).await;
         }
     }
-    let cookie = identity.complete_sign_in(caller, &person, &["pwd"]).await?;
+    let cookie = identity.complete_sign_in(caller, &person, &["pwd"], since).await?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(continue_to.as_str())).into_response())
 }
 

@@ -269,8 +269,28 @@ async fn at_an_address_there_are_no_passkeys_and_demanding_them_is_an_error() {
         clock: app.clock.clone(),
         rng: app.rng.clone(),
         recorder: app.log.clone(),
+        strangers: app.strangers.clone(),
         shell: app.shell.clone(),
         config: IdentityConfig { require_passkey_for_administrators: true, ..IdentityConfig::default() },
     };
     assert!(matches!(Identity::new(deps), Err(IdentityError::PasskeysImpossible(_))));
+}
+
+#[tokio::test]
+async fn a_flood_of_wrong_passkeys_is_recorded_up_to_the_addresss_lock_and_then_counted() {
+    let mut config = IdentityConfig::default();
+    config.address_lock.limit = 4;
+    let app = TestApp::with(ORIGIN, config).await;
+    let mut browser = app.browser();
+    for _ in 0..30 {
+        let (csrf, options) = start(&mut browser, "").await;
+        let credential = Authenticator::new(ORIGIN, 9).get(&options);
+        let body = json!({"csrf": csrf, "credential": credential});
+        let answer = browser.post_json("/signin/passkey/finish", &body).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(app.log.count(EventKind::SignInRefused), 4);
+    let counted = app.strangers.drain(app.clock.as_ref(), app.rng.as_ref());
+    assert_eq!(counted.len(), 1);
+    assert_eq!((&counted[0].facts["code"], &counted[0].facts["times"]), (&"passkey_refused".into(), &26.into()));
 }

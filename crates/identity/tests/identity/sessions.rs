@@ -1,13 +1,13 @@
 //! Sessions and their cookies.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
-use sallyport_identity::IdentityConfig;
-use sallyport_model::{EventKind, Secret};
-use sallyport_storage::Role;
+use sallyport_identity::{Deps, Identity, IdentityConfig};
+use sallyport_model::{EventKind, ManualClock, Rng, Secret, SessionId, SystemRng};
+use sallyport_storage::{BrowserSession, Role, StoreError};
 
-use crate::support::{PASSWORD, TestApp};
+use crate::support::{Browser, PASSWORD, TestApp};
 
 #[tokio::test]
 async fn cookies_are_host_locked_over_https_and_plain_on_loopback() {
@@ -80,4 +80,62 @@ async fn a_new_password_ends_the_sessions_and_the_old_password() {
     assert_eq!(browser.sign_in("ada", PASSWORD, "").await.status, StatusCode::FORBIDDEN);
     assert_eq!(browser.sign_in("ada", "another long password", "").await.status, StatusCode::SEE_OTHER);
     assert!(app.identity.set_password(&ada.id, Secret::new("too short")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_sign_in_that_began_before_the_password_changed_makes_no_session() {
+    let app = TestApp::new().await;
+    let ada = app.person("ada", Role::User).await;
+    let began = app.now();
+    app.later(Duration::from_millis(20));
+    app.identity.set_password(&ada.id, Secret::new("another long password")).await.unwrap();
+    app.later(Duration::from_millis(20));
+    // As the sign-in stores it: with the time from before it looked at the old password.
+    let session = BrowserSession {
+        id: SessionId::new("late").unwrap(),
+        cookie: [7; 32],
+        user: ada.id,
+        tenant: ada.tenant,
+        methods: vec!["pwd".into()],
+        authenticated_at: began,
+        expires_at: app.now().plus(Duration::from_secs(60)),
+    };
+    let stored = app.store.add_browser_session(&session).await;
+    assert!(matches!(stored, Err(StoreError::Missing("person who may sign in"))), "{stored:?}");
+    let mut browser = app.browser();
+    assert_eq!(browser.sign_in("ada", "another long password", "").await.status, StatusCode::SEE_OTHER);
+}
+
+/// Takes a second for each draw.
+#[derive(Debug)]
+struct Slow(Arc<ManualClock>);
+
+impl Rng for Slow {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.advance(Duration::from_secs(1));
+        SystemRng.fill(bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_session_begins_before_the_proof_was_looked_at() {
+    let app = TestApp::new().await;
+    app.person("ada", Role::User).await;
+    let deps = Deps {
+        store: app.store.clone(),
+        clock: app.clock.clone(),
+        rng: Arc::new(Slow(app.clock.clone())),
+        recorder: app.log.clone(),
+        strangers: app.strangers.clone(),
+        shell: app.shell.clone(),
+        config: IdentityConfig::default(),
+    };
+    let identity = Identity::new(deps).unwrap();
+    let mut browser = Browser::at(identity.router(), "192.0.2.1");
+    let csrf = browser.get("/signin").await.field("csrf");
+    let began = app.now();
+    browser.post("/signin", &[("csrf", &csrf), ("login", "ada"), ("password", PASSWORD)]).await;
+    let me = identity.current(&browser.header_map()).await.unwrap().unwrap();
+    assert!(app.now() > began);
+    assert_eq!(me.session.authenticated_at, began, "a revocation after it was meant covers this session");
 }

@@ -249,3 +249,40 @@ async fn a_request_whose_address_nobody_knows_is_not_served() {
     let response = tower::ServiceExt::oneshot(app.router.clone(), request).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
+
+#[tokio::test]
+async fn a_flood_is_recorded_up_to_each_lock_and_then_counted() {
+    let mut config = IdentityConfig::default();
+    config.address_lock.limit = 8;
+    let app = TestApp::with("https://gate.example", config).await;
+    let mut browser = app.browser();
+    let csrf = browser.get("/signin").await.field("csrf");
+    for n in 0..300 {
+        let login = format!("nobody{}", n % 3);
+        let fields = [("csrf", csrf.as_str()), ("login", &login), ("password", "wrong password")];
+        browser.post("/signin", &fields).await;
+    }
+    let codes: Vec<_> =
+        app.log.events.lock().unwrap().iter().map(|event| event.decision.clone().unwrap().code).collect();
+    assert_eq!(codes.len(), 9, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| *code == "unknown_login").count(), 8);
+    assert!(codes.contains(&"address_locked".to_owned()), "the lock itself, once");
+    let counted = app.strangers.drain(app.clock.as_ref(), app.rng.as_ref());
+    assert_eq!(counted.len(), 1);
+    assert_eq!((&counted[0].facts["code"], &counted[0].facts["times"]), (&"locked".into(), &292.into()));
+}
+
+#[tokio::test]
+async fn a_locked_login_is_on_record_once_and_its_next_lock_again() {
+    let app = TestApp::new().await;
+    let mut browser = app.browser();
+    for round in 1..=2 {
+        for _ in 0..20 {
+            browser.sign_in("nobody", "wrong password", "").await;
+        }
+        let events = app.log.events.lock().unwrap().clone();
+        let locked = events.iter().filter(|event| event.decision.as_ref().unwrap().code == "locked").count();
+        assert_eq!((locked, events.len()), (round, round * 6));
+        app.later(MINUTE * 31);
+    }
+}

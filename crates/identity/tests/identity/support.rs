@@ -16,8 +16,8 @@ use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use sallyport_identity::{Deps, Identity, IdentityConfig, NewPerson};
 use sallyport_model::{
-    AuditEvent, Clock, EventKind, ManualClock, Receipt, RecordError, Recorder, Rng, Secret, SeededRng, TenantId,
-    Timestamp,
+    AuditEvent, Clock, EventKind, ManualClock, Receipt, RecordError, Recorder, Rng, Secret, SeededRng, Strangers,
+    TenantId, Timestamp,
 };
 use sallyport_storage::{Person, Role, Store, Tenant, sqlite::SqliteStore};
 use sallyport_web::{Branding, ClientAddress, CsrfKey, Shell};
@@ -65,6 +65,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) log: Arc<Log>,
+    pub(crate) strangers: Arc<Strangers>,
     pub(crate) shell: Arc<Shell>,
     pub(crate) identity: Identity,
     pub(crate) router: Router,
@@ -87,6 +88,7 @@ impl TestApp {
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000)));
         let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(42));
         let log = Arc::new(Log::default());
+        let strangers = Arc::<Strangers>::default();
         let key = CsrfKey::new(Zeroizing::new([3; 32]));
         let shell = Arc::new(Shell::new(public_url.parse().unwrap(), Branding::default(), key).unwrap());
         for name in ["acme", "globex"] {
@@ -99,12 +101,13 @@ impl TestApp {
             clock: clock.clone(),
             rng: rng.clone(),
             recorder: log.clone(),
+            strangers: strangers.clone(),
             shell: shell.clone(),
             config,
         })
         .unwrap();
         let router = identity.router().merge(shell.router());
-        Self { store, clock, rng, log, shell, identity, router, _folder: folder }
+        Self { store, clock, rng, log, strangers, shell, identity, router, _folder: folder }
     }
 
     pub(crate) async fn person(&self, login: &str, role: Role) -> Person {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use sallyport_mcp::{Message, RpcError, errors::INTERNAL_ERROR};
+use sallyport_mcp::{
+    ClientCapabilities, Error, Message, Request, RpcError, errors::INTERNAL_ERROR, translate::input::InputRequest,
+};
 use sallyport_model::event::OutcomeStatus;
 
 use crate::{
@@ -12,7 +14,7 @@ use crate::{
     pending::Pending,
     refusal::Refusal,
     relay::{broke, no_answer, outgoing},
-    sessions::{Asked, Running, Session},
+    sessions::{Asked, Asker, Running, Session},
     upstream::{Delivered, UpstreamError, UpstreamStream},
 };
 
@@ -66,6 +68,9 @@ async fn relay(
                 return pending.withhold(&outlet, dead).await;
             }
         };
+        if let Some(Ok(delivered)) = &delivered {
+            note(session, delivered);
+        }
         match delivered {
             None if resumable => return suspend(pending, running).await,
             None => return broke(pending, &outlet, no_answer()).await,
@@ -100,6 +105,14 @@ async fn suspend(pending: Pending, running: Running) {
     }
 }
 
+/// Remembers the id of an event that the session's client gets, so that it may resume after it.
+pub(crate) fn note(session: &Session, delivered: &Delivered) {
+    let (Delivered::Message { sse_id, .. } | Delivered::Priming { sse_id, .. }) = delivered;
+    if let Some(id) = sse_id {
+        session.given.add(id);
+    }
+}
+
 fn has_id(delivered: &Delivered) -> bool {
     match delivered {
         Delivered::Message { sse_id, .. } | Delivered::Priming { sse_id, .. } => sse_id.is_some(),
@@ -107,19 +120,35 @@ fn has_id(delivered: &Delivered) -> bool {
 }
 
 /// What the upstream delivered, for a legacy client. A question to the client is remembered, so that
-/// its answer finds the way back; one too many is refused here.
+/// its answer finds the way back; one too many, or one that this client did not declare, is refused here.
 pub(crate) async fn frame(session: &Session, delivered: Delivered) -> Option<Frame> {
     match delivered {
         Delivered::Priming { sse_id, retry_ms } => Some(Frame::Prime { id: sse_id, retry: retry_ms }),
         Delivered::Message { message, sse_id, retry_ms } => {
             if let Message::Request(request) = &message
-                && !session.ask(request.id.clone(), Asked::Upstream)
+                && let Err(error) = asked(session, request)
             {
-                let error = RpcError::new(INTERNAL_ERROR, "too many requests wait for an answer");
                 let _ = session.leg.respond(error.response(Some(request.id.clone()))).await;
                 return None;
             }
             Some(Frame::Message { message, id: sse_id, retry: retry_ms })
         }
     }
+}
+
+/// Remembers what the upstream asks, or says why the client is not asked.
+#[expect(clippy::result_large_err, reason = "once a question, and it is sent at once")]
+fn asked(session: &Session, request: &Request) -> Result<(), RpcError> {
+    match InputRequest::from_request(request) {
+        Ok(input) => {
+            let capabilities = ClientCapabilities(session.client.capabilities.clone());
+            input.kind.permit(&capabilities).map_err(|_| input.kind.refusal(&capabilities))?;
+        }
+        // `ping`, and what neither this gate nor the client need know.
+        Err(Error::MethodNotFound { .. }) => {}
+        Err(error) => return Err(error.rpc()),
+    }
+    let asked = Asked { method: request.method.clone(), by: Asker::Upstream };
+    let room = session.ask(request.id.clone(), asked);
+    if room { Ok(()) } else { Err(RpcError::new(INTERNAL_ERROR, "too many requests wait for an answer")) }
 }

@@ -26,7 +26,7 @@ use crate::{
     pending::{Pending, bad_result},
     refusal::Refusal,
     relay::{broke, no_answer, outgoing},
-    sessions::{Asked, Running, Session},
+    sessions::{Asked, Asker, Running, Session},
     upstream::UpstreamError,
 };
 
@@ -54,6 +54,7 @@ pub(crate) async fn run(
         Ok(response) => pending.answer(&outlet, response, None).await,
         Err(End::Upstream(error)) => broke(pending, &outlet, error).await,
         Err(End::Misled(refusal)) => pending.fail(&outlet, refusal, OutcomeStatus::UpstreamFailed).await,
+        Err(End::Refused(Refusal::Dead(dead))) => pending.withhold(&outlet, dead).await,
         Err(End::Refused(refusal)) => pending.fail(&outlet, refusal, OutcomeStatus::Refused).await,
         Err(End::Cancelled(why)) => pending.cancelled(why).await,
     }
@@ -188,7 +189,8 @@ impl Call<'_> {
         for (key, question) in &required.requests {
             let id = pending.gate.fresh_id();
             let (sender, receiver) = oneshot::channel();
-            if !self.session.ask(id.clone(), Asked::Gate(sender)) {
+            let asked = Asked { method: question.kind.method().to_owned(), by: Asker::Gate(sender) };
+            if !self.session.ask(id.clone(), asked) {
                 return Err(End::Cancelled("too many questions wait for an answer"));
             }
             waiting.push((key.clone(), question, id.clone(), receiver));

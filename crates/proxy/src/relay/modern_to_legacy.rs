@@ -113,6 +113,13 @@ pub(crate) async fn resume(parked: Parked, retry: Retry, outlet: Outlet) {
     }
 }
 
+/// Ends a call that was parked and cannot go on.
+pub(crate) async fn abandon(parked: Parked, refusal: Refusal, outlet: Outlet) {
+    let Parked { pending, course, .. } = parked;
+    course.leg.cancel(&course.id, None).await;
+    pending.fail(&outlet, refusal, OutcomeStatus::Refused).await;
+}
+
 /// Follows the upstream until it answers, asks, or breaks off.
 async fn proceed(mut pending: Pending, mut course: Course, outlet: Outlet) {
     loop {

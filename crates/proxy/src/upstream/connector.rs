@@ -44,6 +44,8 @@ pub struct ConnectorOptions {
     pub max_processes: usize,
     /// Processes of one owner at one upstream (one for each set of client capabilities).
     pub max_processes_per_owner: usize,
+    /// Processes of one person or agent at one upstream, over all sign-ins and clients.
+    pub max_processes_per_subject: usize,
     /// Requests in flight at one process.
     pub max_in_flight: usize,
     /// A process that nobody has talked to or listened to for so long is ended.
@@ -62,6 +64,7 @@ impl Default for ConnectorOptions {
             discovery_ttl: Duration::from_secs(60),
             max_processes: 64,
             max_processes_per_owner: 4,
+            max_processes_per_subject: 8,
             max_in_flight: 256,
             idle_stop: Duration::from_secs(15 * 60),
             backoff_first: Duration::from_millis(500),

@@ -156,6 +156,16 @@ impl ProcessOwner {
             Self::Tenant(tenant) => tenant,
         }
     }
+
+    /// Whether both are sign-ins of the same person or agent, through whatever client.
+    fn is_of_one_subject_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Principal(one), Self::Principal(other)) => {
+                one.tenant == other.tenant && one.subject == other.subject
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A request on its way out.

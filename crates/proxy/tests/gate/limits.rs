@@ -124,3 +124,47 @@ async fn streams_and_sessions_of_one_principal_are_bounded() {
     until("an ended session gives its place back", || true).await;
     assert_eq!(third.open("initialize", initialize).await.status, StatusCode::OK);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_and_no_capability_of_a_client_opens_upstream_sessions_without_end() {
+    let (rig, upstream) = world(Limits::default()).await;
+    let client = Client::connect(&rig, "up", Era::Modern).await;
+    let call = |meta: serde_json::Value| client.request("tools/call", json!({"name": "echo", "_meta": meta}));
+    let opened = upstream.sessions();
+    for n in 0..5 {
+        let info = json!({"name": format!("n{n}"), "version": "1"});
+        call(json!({"io.modelcontextprotocol/clientInfo": info})).await.result();
+    }
+    assert_eq!(upstream.sessions(), opened, "what it calls itself opens none");
+    let able =
+        |n: usize| json!({"io.modelcontextprotocol/clientCapabilities": {"experimental": {format!("x{n}"): {}}}});
+    for n in 0..20 {
+        call(able(n)).await.result();
+    }
+    assert_eq!(upstream.sessions(), opened + 20);
+    let ends = || upstream.arrived().iter().filter(|arrived| arrived.method == "DELETE").count();
+    until("all but eight were closed again", || ends() >= 13).await;
+    let mut held = Vec::new();
+    for n in 100..108 {
+        let mut meta = able(n);
+        meta["io.modelcontextprotocol/logLevel"] = "debug".into();
+        let mut stream = client.open("tools/call", json!({"name": "hold", "_meta": meta})).await;
+        stream.next().await.unwrap();
+        held.push(stream);
+    }
+    let over = client.open("tools/call", json!({"name": "echo", "_meta": able(200)})).await;
+    assert_eq!(over.status, StatusCode::TOO_MANY_REQUESTS, "nothing that is in use is closed");
+    assert!(over.text().await.contains("upstream sessions of one principal"));
+    let bob = Client::connect_as(&rig, "up", &client.version, rig.sign(&claims("bob", "up")), json!({})).await;
+    bob.call("echo", json!({})).await.result();
+}
+
+#[tokio::test]
+async fn busy_workers_do_not_starve_the_poll_for_revocations() {
+    let (rig, _) = world(Limits::default()).await;
+    rig.stop_polling();
+    let _polling = Arc::clone(&rig.view).poll_on_own_thread(rig.store.clone()).unwrap();
+    // The only worker is busy for longer than the lease.
+    std::thread::sleep(sallyport_proxy::revocation::LEASE + Duration::from_millis(500));
+    assert!(rig.view.leased());
+}

@@ -9,3 +9,4 @@ mod pairs;
 mod processes;
 mod records;
 mod rig;
+mod stop;

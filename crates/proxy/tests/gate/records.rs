@@ -178,3 +178,117 @@ async fn strangers_are_counted_and_never_cost_an_entry_each() {
     assert_eq!(events.iter().map(|event| event.facts["times"].as_u64().unwrap()).sum::<u64>(), 500);
     assert!(events.iter().all(|event| event.who.is_none() && event.tenant.is_none()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_too_large_for_its_record() {
+    let poison: serde_json::Map<_, _> = (0..60).map(|n| (format!("p{n}"), "\u{1}".repeat(256).into())).collect();
+    for server in ERAS {
+        for era in ERAS {
+            let (upstream, url) = Upstream::start(server).await;
+            let rig = Rig::new(vec![http_offer("up", &url)]).await;
+            let client = Client::connect(&rig, "up", era).await;
+            for tool in ["echo", "write"] {
+                client.call(tool, json!(poison)).await.result();
+                assert_eq!(rig.log.ends(tool), [OutcomeStatus::Succeeded]);
+            }
+            client.call(&"\u{1}".repeat(100_000), json!(poison)).await;
+            assert_eq!(rig.log.refusals(), ["not_in_catalogue"]);
+            // Even where the log holds next to nothing, what was executed has an entry.
+            rig.log.take_at_most(1_200);
+            client.call("echo", json!(poison)).await.result();
+            assert_eq!(upstream.calls("echo"), 2);
+            let last = rig.log.of(EventKind::CallClosed).pop().unwrap();
+            let call = last.call.unwrap();
+            assert_eq!((call.method.as_str(), call.name, call.arguments), ("tools/call", None, None));
+            assert!(call.arguments_sha256.is_some() && last.who.is_some());
+            client.call("none", json!(poison)).await;
+            assert_eq!(rig.log.refusals().len(), 2);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_protocol_version_is_recorded_clipped() {
+    let (_, url) = Upstream::start(Era::Legacy).await;
+    let rig = Rig::new(vec![http_offer("up", &url)]).await;
+    let client = Client::unconnected(&rig, "up", "2025-11-25", rig.token("up"));
+    for (info, status) in [(json!({"name": "t", "version": "1"}), 200), (json!("no object"), 200)] {
+        let version = "\u{1}".repeat(100_000);
+        let params = json!({"protocolVersion": version, "capabilities": {}, "clientInfo": info});
+        assert_eq!(client.open("initialize", params).await.status, status);
+    }
+    assert_eq!(rig.log.of(EventKind::McpSessionOpened).len(), 1);
+    let refused = rig.log.of(EventKind::CallRefused).pop().unwrap().call.unwrap();
+    assert_eq!(refused.method, "initialize");
+    assert_eq!(refused.protocol_version.unwrap().chars().count(), 33, "cut, with a mark");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_a_question_is_in_the_log_before_the_upstream_has_it() {
+    for server in ERAS {
+        for era in ERAS {
+            let (upstream, url) = Upstream::start(server).await;
+            let rig = Rig::new(vec![http_offer("up", &url)]).await;
+            let client = Client::connect(&rig, "up", era).await;
+            let answer = json!({"action": "accept", "content": {"name": "the-persons-own-words"}});
+            let heard = || upstream.arrived().iter().any(|arrived| arrived.body.contains("the-persons-own-words"));
+            rig.log.hold(EventKind::InputAnswered);
+            let reply = |_: &str, _: &serde_json::Value| answer.clone();
+            let mut call =
+                Box::pin(client.converse("tools/call", json!({"name": "ask_form", "arguments": {}}), &reply));
+            assert!(tokio::time::timeout(Duration::from_millis(300), &mut call).await.is_err());
+            assert!(!heard(), "not before the log has it");
+            rig.log.let_go();
+            assert_eq!(call.await.text(), answer.to_string());
+            let [event] = &rig.log.of(EventKind::InputAnswered)[..] else { panic!("{:?}", rig.log.events()) };
+            let facts = event.call.as_ref().unwrap();
+            let both_modern = (server, era) == (Era::Modern, Era::Modern);
+            assert_eq!(facts.method, if both_modern { "tools/call" } else { "elicitation/create" });
+            assert_eq!((facts.upstream.as_str(), event.person().unwrap().as_str()), ("up", "u-ann"));
+            assert_eq!(event.facts["action"], "accept");
+            assert_eq!(event.facts["content_sha256"].as_str().unwrap().len(), 64);
+            assert!(!event.facts["key"].as_str().unwrap().is_empty());
+            assert!(!format!("{:?}", rig.log.events()).contains("the-persons-own-words"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_recorded_is_not_forwarded() {
+    for server in ERAS {
+        let (upstream, url) = Upstream::start(server).await;
+        let rig = Rig::new(vec![http_offer("up", &url)]).await;
+        let params = json!({"name": "ask_form", "arguments": {}});
+        let legacy = Client::connect(&rig, "up", Era::Legacy).await;
+        let modern = Client::connect(&rig, "up", Era::Modern).await;
+        rig.log.fail_at(EventKind::InputAnswered);
+        let mut stream = legacy.open("tools/call", params.clone()).await;
+        let question = stream.next().await.unwrap();
+        let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline", "x": "mine"}});
+        for _ in 0..2 {
+            assert_eq!(legacy.post(&answer.to_string()).await.status, 503, "the question stays open");
+        }
+        let done = modern.converse("tools/call", params, &|_, _| json!({"action": "decline", "x": "mine"})).await;
+        assert_eq!(done.status, 503, "{done:?}");
+        assert!(!upstream.arrived().iter().any(|arrived| arrived.body.contains("mine")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_changed_after_that_is_in_the_log() {
+    let (upstream, url) = Upstream::start(Era::Modern).await;
+    let rig = Rig::new(vec![http_offer("up", &url)]).await;
+    let client = Client::connect(&rig, "up", Era::Modern).await;
+    client.call("task", json!({})).await.result();
+    for method in ["tasks/update", "tasks/cancel"] {
+        rig.log.hold(EventKind::CallOpened);
+        let params = json!({"taskId": "task-1", "inputResponses": {"who": {"action": "decline"}}});
+        let mut call = Box::pin(client.request(method, params));
+        assert!(tokio::time::timeout(Duration::from_millis(200), &mut call).await.is_err(), "{method}");
+        assert!(upstream.posted(method).is_empty(), "{method}");
+        rig.log.let_go();
+        call.await.result();
+        assert_eq!(upstream.posted(method).len(), 1, "{method}");
+        assert_eq!(rig.log.about(EventKind::CallOpened, method).len(), 1, "{method}");
+    }
+}

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt;
 use sallyport_mcp::Era;
-use sallyport_model::Secret;
+use sallyport_model::{Binding, Secret, SessionId};
 use sallyport_outbound::stdio::{SpawnLimits, Spawner, StdioSpec};
 use sallyport_proxy::upstream::{
-    Connector, ConnectorOptions, Transport, UpstreamCredential, UpstreamError, UpstreamSpec,
+    Connector, ConnectorOptions, ProcessOwner, Transport, UpstreamCredential, UpstreamError, UpstreamSpec,
 };
 use serde_json::json;
 
@@ -184,6 +184,27 @@ async fn one_owner_cannot_take_all_places() {
     }
     assert_eq!(kept.len(), 2, "a process keeps the capabilities of its handshake, so each needs its own");
     connector.open(&spec, &legacy_client(), &owner("bob")).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_person_cannot_take_all_places_by_signing_in_again_and_again() {
+    let connector = with(|options| options.max_processes_per_subject = 2);
+    let spec = legacy_script("");
+    let signed_in = |person: &str, tenant: &str, session: &str| match owner_in(tenant, person) {
+        ProcessOwner::Principal(binding) => {
+            ProcessOwner::Principal(Binding { session: SessionId::new(session).unwrap(), ..binding })
+        }
+        other => other,
+    };
+    let open = async |owner: ProcessOwner| connector.open(&spec, &legacy_client(), &owner).await;
+    let one = open(signed_in("ann", "acme", "s1")).await.unwrap();
+    let _two = open(signed_in("ann", "acme", "s2")).await.unwrap();
+    let failed = open(signed_in("ann", "acme", "s3")).await.err().unwrap();
+    assert!(matches!(failed, UpstreamError::Busy { limit: 2, .. }) && !failed.sent(), "{failed:?}");
+    open(signed_in("bob", "acme", "s1")).await.unwrap();
+    open(signed_in("ann", "globex", "s1")).await.unwrap();
+    drop(one);
+    open(signed_in("ann", "acme", "s3")).await.unwrap();
 }
 
 #[tokio::test]

@@ -102,6 +102,49 @@ async fn clients(store: &dyn Store) {
     assert_eq!(store.client(&client("nobody")).await.unwrap(), None);
 }
 
+/// A client that registered itself goes after a day, unless somebody uses it or agreed to it.
+pub(super) async fn clients_end(store: Arc<dyn Store>) {
+    let record = |name: &str, source| ClientRecord {
+        id: client(name),
+        source,
+        name: HOSTILE.into(),
+        redirect_uris: vec!["http://127.0.0.1/callback".into()],
+        application_type: ApplicationType::Native,
+        auth: ClientAuthMethod::None,
+        grant_types: vec!["authorization_code".into()],
+        uri: None,
+        agent: None,
+        created_at: NOW,
+        stale_at: None,
+    };
+    for (name, source) in [
+        ("unused", ClientSource::Dynamic),
+        ("editor", ClientSource::Dynamic),
+        ("agreed", ClientSource::Dynamic),
+        ("ours", ClientSource::Preregistered),
+        ("https://c.example/x", ClientSource::MetadataDocument),
+    ] {
+        store.add_client(&record(name, source)).await.unwrap();
+    }
+    store.add_grant(&grant("g1")).await.unwrap();
+    let consent = Consent {
+        user: user("ann"),
+        client: client("agreed"),
+        resource: HOSTILE.into(),
+        scopes: scopes("files.read"),
+        redirect_uri: "http://127.0.0.1/callback".into(),
+        given_at: NOW,
+    };
+    store.put_consent(&consent).await.unwrap();
+    assert_eq!(store.purge(NOW.plus(DAY - HOUR)).await.unwrap(), 0, "not yet");
+    assert_eq!(store.purge(NOW.plus(DAY)).await.unwrap(), 1);
+    assert_eq!(store.client(&client("unused")).await.unwrap(), None);
+    assert_eq!((store.dynamic_clients().await.unwrap(), store.clients(10).await.unwrap().len()), (2, 4));
+    // Its grant ended a day ago.
+    assert_eq!(store.purge(NOW.plus(2 * DAY)).await.unwrap(), 2, "the grant and then its client");
+    assert_eq!(store.client(&client("editor")).await.unwrap(), None);
+}
+
 async fn consents(store: &dyn Store) {
     let given = Consent {
         user: user("ann"),

@@ -6,7 +6,7 @@ use sallyport_model::{Actor, AgentId, TokenId};
 use tokio::task::JoinSet;
 
 use super::samples::*;
-use crate::{BrowserSession, CodeRecord, CodeUse, Grant, RevocationSubject, Store};
+use crate::{BrowserSession, CodeRecord, CodeUse, Grant, RevocationSubject, Store, StoreError};
 
 pub(super) async fn log(store: Arc<dyn Store>) {
     let subjects = [
@@ -52,7 +52,8 @@ pub(super) async fn cover(store: Arc<dyn Store>) {
         for (m, whose) in (1u64..).zip(["mine", "other"]) {
             plant(&*store, &subject, n * 10 + m, whose).await;
         }
-        store.revoke(&subject, NOW).await.unwrap();
+        // Before what the next case plants, which would be born dead.
+        store.revoke(&subject, NOW.minus(Duration::from_millis(1))).await.unwrap();
         assert_eq!(dead(&*store, &subject, n * 10 + 1, "mine").await, covered, "{subject:?}");
         assert_eq!(dead(&*store, &subject, n * 10 + 2, "other").await, [false; 4], "{subject:?}");
     }
@@ -128,4 +129,80 @@ pub(super) async fn concurrent(store: Arc<dyn Store>) {
     assert_eq!(epochs, (1..=64).collect::<Vec<u64>>(), "no gap and none twice");
     let log: Vec<u64> = store.revocations_after(0, 1000).await.unwrap().iter().map(|entry| entry.epoch).collect();
     assert_eq!(log, epochs);
+}
+
+/// What a person, tenant, session, agent or client gave before its revocation is dead even when it is
+/// stored after it; what came later lives.
+pub(super) async fn stored_late(store: Arc<dyn Store>) {
+    store.add_person(&person("ann")).await.unwrap();
+    let at = NOW.plus(HOUR);
+    let subjects = [
+        RevocationSubject::Session(session_id("s1")),
+        RevocationSubject::User(user("ann")),
+        RevocationSubject::Tenant(tenant("acme")),
+        RevocationSubject::Client(client("editor")),
+        RevocationSubject::Agent(AgentId::new("robot").unwrap()),
+    ];
+    let others = [RevocationSubject::User(user("bob")), RevocationSubject::Client(client("other"))];
+    for subject in &others {
+        store.revoke(subject, at).await.unwrap();
+    }
+    let mut n = 0;
+    for (subject, (of_session, of_grant)) in
+        subjects.iter().zip([(true, true), (true, true), (true, true), (false, true), (false, true)])
+    {
+        let store = &*store;
+        let robot = matches!(subject, RevocationSubject::Agent(_));
+        let mut add = async |authenticated_at, created_at| {
+            n += 1;
+            let id = if matches!(subject, RevocationSubject::Session(_)) { "s1".to_owned() } else { format!("s-{n}") };
+            let session = BrowserSession { authenticated_at, ..browser_session(&id, n) };
+            let session_stored = store.add_browser_session(&session).await;
+            let new = Grant {
+                subject: if robot { Actor::Agent(AgentId::new("robot").unwrap()) } else { grant("x").subject },
+                session: session_id(&id),
+                authenticated_at,
+                created_at,
+                ..grant(&format!("g-{n}"))
+            };
+            store.add_grant(&new).await.unwrap();
+            let grant_lives = store.grant(&new.id).await.unwrap().unwrap().revoked_at.is_none();
+            let code_stored = store.add_code(&digest(n), &code(new.id.as_str())).await;
+            assert_eq!(matches!(code_stored, Err(StoreError::Missing("living grant"))), !grant_lives, "{subject:?}");
+            (session_stored, grant_lives)
+        };
+        let later = at.plus(Duration::from_millis(1));
+        store.revoke(subject, at).await.unwrap();
+        for early in [NOW, at] {
+            let (session, grant_lives) = add(early, early).await;
+            let refused = matches!(session, Err(StoreError::Missing("person who may sign in")));
+            assert_eq!((refused, !grant_lives), (of_session, of_grant), "{subject:?}");
+        }
+        let (session, grant_lives) = add(later, later).await;
+        assert!(session.is_ok() && grant_lives, "{subject:?}: what came later lives");
+        store.prune_revocations(later).await.unwrap();
+    }
+}
+
+pub(super) async fn of_the_disabled(store: Arc<dyn Store>) {
+    store.add_person(&person("ann")).await.unwrap();
+    store.set_disabled(&user("ann"), true).await.unwrap();
+    let session = store.add_browser_session(&browser_session("s1", 1)).await;
+    assert!(matches!(session, Err(StoreError::Missing("person who may sign in"))));
+    store.add_grant(&grant("g1")).await.unwrap();
+    assert_eq!(store.grant(&grant_id("g1")).await.unwrap().unwrap().revoked_at, Some(NOW), "born dead");
+    let robot = Grant { subject: Actor::Agent(AgentId::new("ann").unwrap()), ..grant("g2") };
+    store.add_grant(&robot).await.unwrap();
+    assert_eq!(store.grant(&robot.id).await.unwrap(), Some(robot), "an agent of that name is somebody else");
+}
+
+pub(super) async fn once(store: Arc<dyn Store>) {
+    let token = RevocationSubject::Token(TokenId::new("t").unwrap());
+    let grant = RevocationSubject::Grant(grant_id("t"));
+    assert_eq!(store.revoke_once(&token, NOW).await.unwrap(), Some(1));
+    assert_eq!(store.revoke_once(&grant, NOW).await.unwrap(), Some(2), "another kind of thing with that id");
+    for _ in 0..3 {
+        assert_eq!(store.revoke_once(&token, NOW.plus(HOUR)).await.unwrap(), None);
+    }
+    assert_eq!(store.revocations_after(0, 10).await.unwrap().len(), 2, "whoever holds a token cannot fill the log");
 }

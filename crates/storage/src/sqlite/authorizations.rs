@@ -45,6 +45,10 @@ fn record(row: &Row<'_>) -> Result<CodeRecord, StoreError> {
 }
 
 fn insert_code(c: &Connection, code: &Digest, record: &CodeRecord) -> Result<(), StoreError> {
+    // A revocation deletes the codes that wait; one that comes after it must not slip in.
+    if grants::by_id(c, &record.grant)?.is_some_and(|grant| grant.revoked_at.is_some()) {
+        return Err(StoreError::Missing("living grant"));
+    }
     let sql = "INSERT INTO codes (code, grant_id, tenant, user_id, client, redirect_uri, code_challenge, resource,
                                   scopes, session_id, nonce, authenticated_at, expires_at)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
@@ -74,10 +78,11 @@ fn consume(c: &Connection, code: &Digest, now: Timestamp) -> Result<CodeUse, Sto
     })?;
     let Some((record, consumed_at, replayed_at)) = found else { return Ok(CodeUse::Unknown) };
     if consumed_at.is_some() {
-        if replayed_at.is_none() {
+        let first = replayed_at.is_none();
+        if first {
             replay(c, code, &record.grant, now)?;
         }
-        return Ok(CodeUse::Replayed(record.grant));
+        return Ok(CodeUse::Replayed { grant: record.grant, first });
     }
     if record.expires_at <= now {
         return Ok(CodeUse::Expired);

@@ -133,11 +133,19 @@ impl Grants for SqliteStore {
     async fn add_grant(&self, grant: &Grant) -> Result<(), StoreError> {
         let grant = grant.clone();
         self.write(move |c| {
-            // A code may have been replayed before its grant was stored: then it is born dead.
+            // Whatever ends it may have come before it was stored: then it is born dead.
             let sql = "INSERT INTO grants (id, tenant, subject_kind, subject_id, client, resource, scopes,
                                            session_id, authenticated_at, created_at, expires_at, revoked_at)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
-                               coalesce(?12, (SELECT min(replayed_at) FROM codes WHERE grant_id = ?1)))";
+                               coalesce(?12,
+                                   (SELECT min(replayed_at) FROM codes WHERE grant_id = ?1),
+                                   (SELECT ?10 FROM people WHERE ?3 = 'human' AND id = ?4 AND disabled = 1),
+                                   (SELECT min(at) FROM revocations
+                                    WHERE at >= ?9 AND (kind, id) IN
+                                              (VALUES ('grant', ?1), ('tenant', ?2), ('session', ?8))
+                                       OR at >= ?9 AND ?3 = 'human' AND kind = 'user' AND id = ?4
+                                       OR at >= ?10 AND ?3 = 'agent' AND kind = 'agent' AND id = ?4
+                                       OR at >= ?10 AND kind = 'client' AND id = ?5)))";
             let values = params![
                 grant.id.as_str(),
                 grant.tenant.as_str(),

@@ -7,8 +7,10 @@ use super::seal::Sealer;
 use crate::StoreError;
 
 /// In order; the version is the position, counted from one.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_initial.sql", include_str!("../../../../migrations/sqlite/0001_initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_initial.sql", include_str!("../../../../migrations/sqlite/0001_initial.sql")),
+    ("0002_revocations_by_subject.sql", include_str!("../../../../migrations/sqlite/0002_revocations_by_subject.sql")),
+];
 
 /// Marks the file as ours (`SALY`), so that a stranger's database is not migrated by mistake.
 const APPLICATION_ID: i64 = 0x5341_4c59;

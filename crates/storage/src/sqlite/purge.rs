@@ -42,6 +42,12 @@ const ENDED: &[(&str, &str)] = &[
         "expires_at <= ?2 AND NOT EXISTS (SELECT 1 FROM codes c WHERE c.grant_id = grants.id)
          AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = grants.id)",
     ),
+    (
+        "clients",
+        "source = 'dynamic' AND created_at <= ?2
+         AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.client = clients.id)
+         AND NOT EXISTS (SELECT 1 FROM consents c WHERE c.client = clients.id)",
+    ),
 ];
 
 pub(super) fn purge(c: &Connection, now: Timestamp) -> Result<u64, StoreError> {

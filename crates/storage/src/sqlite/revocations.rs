@@ -90,6 +90,12 @@ pub(super) fn append(c: &Connection, subject: &RevocationSubject, at: Timestamp)
     unsigned(epoch)
 }
 
+fn is_logged(c: &Connection, subject: &RevocationSubject) -> Result<bool, StoreError> {
+    let (kind, id) = columns(subject);
+    let sql = "SELECT EXISTS (SELECT 1 FROM revocations WHERE kind = ?1 AND id = ?2)";
+    Ok(c.prepare_cached(sql)?.query_row(params![kind, id], |row| row.get(0))?)
+}
+
 #[async_trait]
 impl Revocations for SqliteStore {
     fn revoked(&self) -> tokio::sync::watch::Receiver<u64> {
@@ -99,6 +105,11 @@ impl Revocations for SqliteStore {
     async fn revoke(&self, subject: &RevocationSubject, at: Timestamp) -> Result<u64, StoreError> {
         let subject = subject.clone();
         self.write(move |c| append(c, &subject, at)).await
+    }
+
+    async fn revoke_once(&self, subject: &RevocationSubject, at: Timestamp) -> Result<Option<u64>, StoreError> {
+        let subject = subject.clone();
+        self.write(move |c| if is_logged(c, &subject)? { Ok(None) } else { append(c, &subject, at).map(Some) }).await
     }
 
     async fn revocations_after(&self, epoch: u64, limit: usize) -> Result<Vec<Revocation>, StoreError> {

@@ -28,10 +28,14 @@ impl BrowserSessions for SqliteStore {
     async fn add_browser_session(&self, session: &BrowserSession) -> Result<(), StoreError> {
         let session = session.clone();
         self.write(move |c| {
-            change(
+            // What was proved before a revocation or before the person was disabled counts no longer.
+            let rows = change(
                 c,
                 "INSERT INTO browser_sessions (id, cookie, user_id, tenant, methods, authenticated_at, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+                 WHERE NOT EXISTS (SELECT 1 FROM people WHERE id = ?3 AND disabled = 1)
+                   AND NOT EXISTS (SELECT 1 FROM revocations WHERE at >= ?6
+                       AND (kind, id) IN (VALUES ('session', ?1), ('user', ?3), ('tenant', ?4)))",
                 params![
                     session.id.as_str(),
                     session.cookie,
@@ -43,7 +47,7 @@ impl BrowserSessions for SqliteStore {
                 ],
             )
             .map_err(taken("browser session"))?;
-            Ok(())
+            if rows == 1 { Ok(()) } else { Err(StoreError::Missing("person who may sign in")) }
         })
         .await
     }

@@ -220,10 +220,14 @@ impl UpstreamSession for LegacySession {
     }
 
     async fn cancel(&self, id: &RequestId, reason: Option<&str>) {
-        if self.is_alive()
-            && let Err(error) = self.line.tell(&cancelled(id, reason).into(), self.version).await
-        {
-            tracing::debug!(%error, "a cancellation did not reach the upstream");
+        if !self.is_alive() {
+            return;
+        }
+        let cancelled = cancelled(id, reason).into();
+        match tokio::time::timeout(END_PATIENCE, self.line.tell(&cancelled, self.version)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a cancellation did not reach the upstream"),
+            Err(_) => tracing::debug!("the upstream does not take a cancellation"),
         }
     }
 

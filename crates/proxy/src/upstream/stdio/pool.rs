@@ -203,6 +203,11 @@ impl Pool {
         if of_owner().count() >= per_owner && !end_unused(of_owner().map(|(_, slot)| slot)) {
             return Err(UpstreamError::Busy { what: "of processes of one owner", limit: per_owner });
         }
+        let of_subject = || same_upstream().filter(|(k, _)| k.owner.is_of_one_subject_with(&key.owner));
+        let per_subject = self.options.max_processes_per_subject;
+        if of_subject().count() >= per_subject && !end_unused(of_subject().map(|(_, slot)| slot)) {
+            return Err(UpstreamError::Busy { what: "of processes of one person or agent", limit: per_subject });
+        }
         let most = self.options.max_processes;
         if same_upstream().count() >= most && !end_unused(same_upstream().map(|(_, slot)| slot)) {
             return Err(UpstreamError::Busy { what: "of processes of one upstream", limit: most });

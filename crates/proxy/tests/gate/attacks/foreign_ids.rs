@@ -187,3 +187,23 @@ async fn a_second_request_under_an_id_in_progress_is_refused() {
         call.await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_id_is_good_in_the_session_that_was_given_it_only() {
+    let (rig, legacy, _) = world().await;
+    let ann = Client::connect(&rig, "legacy", Era::Legacy).await;
+    let mut first = ann.open("tools/call", json!({"name": "poll", "arguments": {}})).await;
+    assert_eq!(first.next_event().await.unwrap().0.as_deref(), Some("e1"));
+    assert!(first.next_event().await.is_none());
+    let bob = rig.sign(&claims("bob", "legacy"));
+    let bob = Client::connect_as(&rig, "legacy", "2025-11-25", bob, json!({})).await;
+    let second = Client::connect(&rig, "legacy", Era::Legacy).await;
+    for thief in [&bob, &second] {
+        assert_eq!(thief.verb("GET", &[("last-event-id", "e1")]).await.status, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(ann.verb("GET", &[("last-event-id", "e9")]).await.status, StatusCode::BAD_REQUEST);
+    let resumed = legacy.arrived().iter().filter(|arrived| arrived.headers.contains_key("last-event-id")).count();
+    assert_eq!(resumed, 0, "nothing of it was forwarded");
+    let mut stream = ann.verb("GET", &[("last-event-id", "e1")]).await;
+    assert_eq!(stream.next_event().await.unwrap().1["result"]["content"][0]["text"], "polled", "it is still Ann's");
+}

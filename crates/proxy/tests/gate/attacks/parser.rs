@@ -257,3 +257,50 @@ async fn a_call_without_an_id_is_no_way_around_authorization() {
         assert_eq!(posted("notifications/roots/list_changed"), usize::from(server == Era::Legacy));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_very_many_values_is_refused() {
+    let (upstream, url) = Upstream::start(Era::Legacy).await;
+    let rig = Rig::new(vec![http_offer("up", &url)]).await;
+    for era in [Era::Legacy, Era::Modern] {
+        let client = Client::connect(&rig, "up", era).await;
+        let many = vec![json!({}); 100_001];
+        let body = client.message(Some(9), "tools/call", json!({"name": "echo", "arguments": {"a": many}}));
+        let before = rig.log.of(EventKind::CallRefused).len();
+        let reply = client.post(&body).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+        let answer = reply.json().await;
+        assert_eq!(answer["error"]["code"], -32600);
+        assert!(answer["error"]["message"].as_str().unwrap().contains("more than 100000 values"), "{answer}");
+        assert_eq!(rig.log.of(EventKind::CallRefused).len(), before + 1);
+    }
+    assert_eq!(upstream.calls("echo"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_requests_of_one_principal_are_bounded_apart() {
+    let (upstream, url) = Upstream::start(Era::Legacy).await;
+    let rig = Rig::new(vec![http_offer("up", &url)]).await;
+    for era in [Era::Legacy, Era::Modern] {
+        let client = Client::connect(&rig, "up", era).await;
+        let large = |tool: &str| {
+            let meta = json!({"io.modelcontextprotocol/logLevel": "debug"});
+            json!({"name": tool, "arguments": {"x": "x".repeat(70_000)}, "_meta": meta})
+        };
+        let mut held = Vec::new();
+        for _ in 0..8 {
+            let mut stream = client.open("tools/call", large("hold")).await;
+            stream.next().await.unwrap();
+            held.push(stream);
+        }
+        let over = client.open("tools/call", large("echo")).await;
+        assert_eq!(over.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!(over.text().await.contains("bodies over 64 KiB"));
+        client.call("echo", json!({})).await.result();
+        upstream.release.notify_waiters();
+        for mut stream in held {
+            assert!(stream.next().await.unwrap().get("result").is_some());
+        }
+        client.request("tools/call", large("echo")).await.result();
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ pub struct Log {
     events: Mutex<Vec<AuditEvent>>,
     failing: Mutex<Option<EventKind>>,
     down: AtomicBool,
+    most: AtomicUsize,
     held: watch::Sender<Option<EventKind>>,
 }
 
@@ -23,6 +24,7 @@ impl Default for Log {
             events: Mutex::default(),
             failing: Mutex::default(),
             down: AtomicBool::new(false),
+            most: AtomicUsize::new(65_000),
             held: watch::Sender::new(None),
         }
     }
@@ -57,6 +59,10 @@ impl Log {
     pub fn fail_at(&self, kind: EventKind) {
         *self.failing.lock().unwrap() = Some(kind);
     }
+    /// Events of more than this many bytes of JSON are too large from now on.
+    pub fn take_at_most(&self, bytes: usize) {
+        self.most.store(bytes, Ordering::SeqCst);
+    }
     /// Nothing is recorded any more.
     pub fn take_down(&self) {
         self.down.store(true, Ordering::SeqCst);
@@ -76,6 +82,10 @@ impl Recorder for Log {
         self.ready()?;
         if *self.failing.lock().unwrap() == Some(event.kind) {
             return Err(RecordError::Poisoned("told to fail".to_owned()));
+        }
+        let (size, limit) = (serde_json::to_vec(&event).unwrap().len(), self.most.load(Ordering::SeqCst));
+        if size > limit {
+            return Err(RecordError::TooLarge { size, limit });
         }
         let kind = event.kind;
         let _ = self.held.subscribe().wait_for(|held| *held != Some(kind)).await;

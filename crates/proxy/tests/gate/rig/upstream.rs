@@ -41,6 +41,9 @@ struct Kept {
     changed: bool,
     level: Option<String>,
     sessions: usize,
+    offered: Vec<Value>,
+    endless: bool,
+    hanging: Option<&'static str>,
     forgotten: usize,
     asked: usize,
 }
@@ -97,6 +100,22 @@ impl Upstream {
     /// Changes the definition of `echo`.
     pub fn change_echo(&self) {
         self.kept().changed = true;
+    }
+    /// Offers these tools besides its own.
+    pub fn offer(&self, tools: Vec<Value>) {
+        self.kept().offered = tools;
+    }
+    /// Its list of tools never ends.
+    pub fn never_end(&self) {
+        self.kept().endless = true;
+    }
+    /// Never answers a message with this method, or a request with this verb.
+    pub fn hang_on(&self, what: &'static str) {
+        self.kept().hanging = Some(what);
+    }
+    /// Sessions that were opened.
+    pub fn sessions(&self) -> usize {
+        self.kept().sessions
     }
     /// Answers 404 to every session that exists now.
     pub fn forget_sessions(&self) {
@@ -156,6 +175,7 @@ impl Upstream {
         if self.kept().grown {
             tools.push(tool(&"late"));
         }
+        tools.extend(self.kept().offered.clone());
         tools.into()
     }
 
@@ -201,6 +221,9 @@ impl Upstream {
             "tasks/result" if !self.modern() => text("task done"),
             _ => return Err(json!({"code": -32601, "message": "no such method"})),
         };
+        if method == "tools/list" && self.kept().endless {
+            result["nextCursor"] = "more".into();
+        }
         if self.modern() {
             result["resultType"] = "complete".into();
             if method.ends_with("list") || method == "resources/read" {
@@ -243,6 +266,10 @@ fn event(message: &Value) -> String {
 async fn handle(State(upstream): State<Arc<Upstream>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
     let body = String::from_utf8(body.to_vec()).unwrap();
     upstream.kept().arrived.push(Arrived { method: method.clone(), headers: headers.clone(), body: body.clone() });
+    let hanging = upstream.kept().hanging;
+    if hanging.is_some_and(|what| method == what || body.contains(what)) {
+        std::future::pending::<()>().await;
+    }
     if upstream.modern() {
         return if method == Method::POST {
             modern(upstream, &body).await

@@ -61,7 +61,7 @@ async fn check(store: Arc<SqliteStore>, what: &str, n: u64) {
     match what {
         "consumed" => {
             let again = store.consume_code(&digest(1, n), now).await.unwrap();
-            assert!(matches!(again, CodeUse::Replayed(_)), "code {n} lives again: {again:?}");
+            assert!(matches!(again, CodeUse::Replayed { .. }), "code {n} lives again: {again:?}");
         }
         "rotated" => {
             let (_, alive) = store.grant_of_refresh(&digest(2, n), now).await.unwrap().unwrap();
