@@ -39,7 +39,9 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(60),
+            // Node's and uvicorn's servers close an idle connection after 5 s. A request that is sent at
+            // that very moment is lost, and may not be sent again: let go first.
+            idle_timeout: Duration::from_secs(4),
             max_idle: 64,
             extra_roots: Vec::new(),
             identity: None,

@@ -94,7 +94,7 @@ async fn a_wrong_origin_an_unverified_user_a_stale_challenge_or_a_cloned_counter
     let app = TestApp::new().await;
     let mut authenticator = with_passkey(&app, Role::User).await;
     let signed_in = app.log.count(EventKind::SignedIn);
-    for case in ["origin", "unverified", "late", "counter", "signature", "nonsense", "other browser"] {
+    for case in ["origin", "unverified", "late", "counter", "signature", "nonsense", "other browser", "spent"] {
         let mut browser = app.browser();
         let (csrf, options) = start(&mut browser, "").await;
         authenticator.origin = if case == "origin" { "https://evil.example".to_owned() } else { ORIGIN.to_owned() };
@@ -114,6 +114,10 @@ async fn a_wrong_origin_an_unverified_user_a_stale_challenge_or_a_cloned_counter
         let mut sender = browser.clone();
         if case == "other browser" {
             sender.cookies.remove("__Host-sallyport-ceremony");
+        }
+        if case == "spent" {
+            let first = json!({"csrf": csrf, "credential": null});
+            assert_eq!(sender.post_json("/signin/passkey/finish", &first).await.status, StatusCode::FORBIDDEN);
         }
         let answer = sender.post_json("/signin/passkey/finish", &json!({"csrf": csrf, "credential": credential})).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{case}: {}", answer.text);
@@ -246,16 +250,20 @@ async fn an_enrolment_begun_in_one_session_is_not_finished_in_another() {
     app.person("bob", Role::User).await;
     let mut ada = app.browser();
     ada.sign_in("ada", PASSWORD, "").await;
-    let csrf = ada.get("/account").await.field("csrf");
-    let options = ada.post_json("/account/passkeys/start", &json!({"csrf": csrf})).await.json();
-    let mut bob = app.browser();
-    bob.sign_in("bob", PASSWORD, "").await;
-    let ceremony = ada.cookies["__Host-sallyport-ceremony"].clone();
-    bob.cookies.insert("__Host-sallyport-ceremony".to_owned(), ceremony);
-    let csrf = bob.get("/account").await.field("csrf");
-    let credential = Authenticator::new(ORIGIN, 7).create(&options);
-    let body = json!({"csrf": csrf, "credential": credential});
-    assert_eq!(bob.post_json("/account/passkeys/finish", &body).await.status, StatusCode::FORBIDDEN);
+    // Another person's session, and another one of her own.
+    for login in ["bob", "ada"] {
+        let csrf = ada.get("/account").await.field("csrf");
+        let options = ada.post_json("/account/passkeys/start", &json!({"csrf": csrf})).await.json();
+        let mut other = app.browser();
+        other.sign_in(login, PASSWORD, "").await;
+        let ceremony = ada.cookies["__Host-sallyport-ceremony"].clone();
+        other.cookies.insert("__Host-sallyport-ceremony".to_owned(), ceremony);
+        let csrf = other.get("/account").await.field("csrf");
+        let credential = Authenticator::new(ORIGIN, 7).create(&options);
+        let body = json!({"csrf": csrf, "credential": credential});
+        let answer = other.post_json("/account/passkeys/finish", &body).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{login}");
+    }
 }
 
 #[tokio::test]

@@ -323,3 +323,18 @@ async fn a_token_that_was_good_is_not_remembered_beyond_its_end() {
     }
     assert!(stream.next().await.is_none(), "its streams end with it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_good_at_one_server_is_not_believed_at_another() {
+    let (rig, _, _dir) = world().await;
+    let token = rig.token("http-legacy");
+    for version in ProtocolVersion::ALL.into_iter().filter(|version| version.era() == Era::Legacy) {
+        let open = || attempt("", version, "initialize", "");
+        let there = send(&rig, "POST", "http-legacy", Some(&token), None, open()).await;
+        assert_eq!(there.status, StatusCode::OK, "{version}");
+        for elsewhere in ["http-modern", "stdio-legacy", "stdio-modern"] {
+            let reply = send(&rig, "POST", elsewhere, Some(&token), None, open()).await;
+            is_challenged(&reply, elsewhere, &format!("{version} {elsewhere}"));
+        }
+    }
+}
