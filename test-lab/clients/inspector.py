@@ -50,6 +50,10 @@ def main():
     listed = listed.get("result", listed)
     outcomes = []
     for call in calls:
+        if call["tool"] not in [tool["name"] for tool in listed["tools"]]:
+            # It looks at the list itself, and calls nothing that is not on it.
+            outcomes.append({"tool": call["tool"], "ok": False, "text": "not on the list", "progress": None})
+            continue
         code, result = inspector.invoke("--method", "tools/call", "--tool-name", call["tool"], "--tool-args-json", json.dumps(call.get("arguments", {})))
         result = result.get("result", result)
         if "content" not in result:
