@@ -359,10 +359,12 @@ def judge(cell, gate, references, upstreams):
     # mcp-remote answers its host in the old era whatever it speaks itself; the Inspector does not say.
     if cell.client not in ("mcp-remote", "inspector") and modern != (cell.era != "legacy"):
         return f"spoke {seen['negotiated']} when told {cell.era}"
-    own, trouble = references.of(cell, cell.era)
+    # Without the gate mcp-remote is not needed for a command, so what it sees of one is asked over HTTP.
+    direct = dataclasses.replace(cell, transport="http") if cell.client == "mcp-remote" else cell
+    own, trouble = references.of(direct, cell.era)
     if own and difference(seen, own, []) is None:
         return None
-    others = [reference for era in CLIENTS[cell.client] if era != cell.era and (reference := references.of(cell, era)[0])]
+    others = [reference for era in CLIENTS[cell.client] if era != cell.era and (reference := references.of(direct, era)[0])]
     if own is None and not others:
         return f"no reference: {trouble}"
     return difference(seen, own, others)

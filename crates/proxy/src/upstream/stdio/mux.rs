@@ -454,8 +454,22 @@ impl State {
         Some(Reader { sink: call.sink.clone(), session, call: Some(*id) })
     }
 
+    /// The reader for a question. With one call in progress it is about that call, so it goes on its stream
+    /// (2025-11-25 streamable-http, Sending Messages to the Server 6). On the session's own stream it could
+    /// wait for ever: a client may answer nothing before its call's response has begun.
+    fn answerer(&self) -> Option<Reader> {
+        let mut calls = self.calls.iter().filter(|(_, call)| !call.sink.is_closed());
+        match (calls.next(), calls.next()) {
+            (Some((id, call)), None) => {
+                Some(Reader { sink: call.sink.clone(), session: call.session, call: Some(*id) })
+            }
+            _ => self.reader(),
+        }
+    }
+
     fn unowned(&mut self, message: Message) -> Route {
-        let Some(reader) = self.reader() else {
+        let reader = if matches!(message, Message::Request(_)) { self.answerer() } else { self.reader() };
+        let Some(reader) = reader else {
             if self.parked.len() >= PARKED {
                 // Requests were counted before; of notifications the oldest goes.
                 let oldest = self.parked.iter().position(|m| matches!(m, Message::Notification(_)));

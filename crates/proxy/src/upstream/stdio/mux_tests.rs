@@ -102,6 +102,22 @@ proptest! {
     }
 }
 
+/// A client may hold its answer back until the response to its call has begun.
+#[tokio::test]
+async fn a_question_goes_to_the_one_call_it_can_be_about() {
+    let (mux, _written) = mux(false, Era::Legacy);
+    let mut own = mux.listen(1).unwrap();
+    let mut first = mux.start(1, request()).unwrap();
+    mux.take(Request::new(1, "elicitation/create", None).into()).await;
+    assert!(first.receiver.try_recv().is_ok());
+    assert!(own.try_recv().is_err());
+
+    let mut second = mux.start(1, request()).unwrap();
+    mux.take(Request::new(2, "elicitation/create", None).into()).await;
+    assert!(first.receiver.try_recv().is_err() && second.receiver.try_recv().is_err());
+    assert!(own.try_recv().is_ok());
+}
+
 #[tokio::test]
 async fn what_nobody_takes_is_bounded_and_requests_are_refused_beyond() {
     let (mux, mut written) = mux(false, Era::Legacy);
