@@ -36,8 +36,9 @@ pub async fn close(
 fn left_open(reader: &LogReader, keyring: &dyn Keyring) -> Result<Vec<AuditEvent>> {
     let mut ended = std::collections::HashSet::new();
     let mut open = BTreeMap::new();
-    for index in (0..reader.size()).rev() {
-        let Opened::Event { json, .. } = reader.entry(index)?.open(keyring)? else { continue };
+    for entry in reader.entries_back() {
+        let entry = entry?;
+        let Opened::Event { json, .. } = entry.open(keyring)? else { continue };
         let event: AuditEvent = serde_json::from_slice(&json)?;
         let call = event.call.as_ref().map(|call| call.id.clone());
         match (event.kind, call) {
@@ -55,7 +56,7 @@ fn left_open(reader: &LogReader, keyring: &dyn Keyring) -> Result<Vec<AuditEvent
             (EventKind::CallOpened | EventKind::StreamOpened | EventKind::McpSessionOpened, Some(call))
                 if !ended.contains(&call) =>
             {
-                open.insert(index, event);
+                open.insert(entry.index, event);
             }
             _ => {}
         }

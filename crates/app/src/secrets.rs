@@ -11,7 +11,7 @@ use std::{
 };
 
 use aws_lc_rs::hkdf;
-use sallyport_model::Rng;
+use sallyport_model::{Rng, Secret, hex};
 use zeroize::Zeroizing;
 
 /// The variable that holds the master key.
@@ -34,6 +34,13 @@ pub enum SecretError {
     /// Others can read it.
     #[error("{0} can be read by others; remedy: chmod 600 {0}")]
     Exposed(PathBuf),
+}
+
+/// A secret of 256 random bits, as 64 hexadecimal digits.
+pub fn random(rng: &dyn Rng) -> Secret {
+    let mut bytes = Zeroizing::new([0u8; 32]);
+    rng.fill(bytes.as_mut());
+    Secret::new(hex(bytes.as_ref()))
 }
 
 /// The master key.
@@ -74,11 +81,9 @@ impl MasterKey {
 
     fn make(path: &Path, rng: &dyn Rng) -> Result<(), SecretError> {
         let failed = |source| SecretError::File { path: path.to_owned(), source };
-        let mut bytes = Zeroizing::new([0u8; 32]);
-        rng.fill(bytes.as_mut());
-        let text: Zeroizing<String> = Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+        let text = random(rng);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-        file.write_all(text.as_bytes())
+        file.write_all(text.expose().as_bytes())
             .and_then(|()| file.write_all(b"\n"))
             .and_then(|()| file.sync_all())
             .map_err(failed)

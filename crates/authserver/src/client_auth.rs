@@ -12,11 +12,11 @@ use sallyport_oauth::{
     metadata,
 };
 use sallyport_storage::{ClientAuthMethod, ClientRecord, Digest, Parked, ParkedKind, StoreError};
+use sallyport_web::Caller;
 use zeroize::Zeroizing;
 
 use crate::{
     bearer,
-    caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
     record::{Known, Standing},
@@ -52,13 +52,11 @@ pub(crate) async fn authenticate(
         (ClientAuthMethod::None, Proof::Nothing) => Ok(client),
         (ClientAuthMethod::None, _) => Err(refuse("client_is_public").into()),
         (ClientAuthMethod::Secret { sha256 }, Proof::Secret(secret)) => {
-            match bearer::same(sha256, &bearer::sha256(secret.as_bytes())) {
-                true => {
-                    known.standing = Standing::Proved;
-                    Ok(client)
-                }
-                false => Err(refuse("client_secret_wrong").into()),
+            if !bearer::is_behind(&secret, sha256) {
+                return Err(refuse("client_secret_wrong").into());
             }
+            known.standing = Standing::Proved;
+            Ok(client)
         }
         (ClientAuthMethod::PrivateKeyJwt { jwks }, Proof::Assertion(assertion)) => {
             check_assertion(server, &client, jwks, &assertion).await?;

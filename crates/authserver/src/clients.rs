@@ -9,11 +9,11 @@ use sallyport_oauth::{
     registration::{self, ClientAuthentication, ClientMetadata, KeyLocation},
 };
 use sallyport_storage::{ApplicationType, ClientAuthMethod, ClientRecord, ClientSource};
+use sallyport_web::Caller;
 use serde_json::Value;
 
 use crate::{
     AuthServerError, Document, PreregisteredClient,
-    caller::Caller,
     error::{Ended, Refusal},
     record::Known,
     server::Server,

@@ -7,7 +7,6 @@
 
 mod authorize;
 mod bearer;
-mod caller;
 mod client_auth;
 mod clients;
 mod config;

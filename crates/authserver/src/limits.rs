@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota};
 use sallyport_oauth::ErrorCode;
+use sallyport_web::Caller;
 
-use crate::{Rates, caller::Caller, error::Refusal};
+use crate::{Rates, error::Refusal};
 
 /// Above this many addresses, those that are not near their limit are forgotten.
 const MANY: usize = 10_000;

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 use sallyport_oauth::{ErrorCode, OAuthError};
+use sallyport_storage::Digest;
 use serde::{Deserialize, Serialize};
+
+use crate::{bearer, error::Refusal};
 
 const MAX_PARAMETERS: usize = 64;
 const MAX_BYTES: usize = 32 * 1024;
@@ -87,6 +90,12 @@ impl Parameters {
     /// The parameter, or `invalid_request` with `description`.
     pub(crate) fn require(&self, name: &str, description: &'static str) -> Result<&str, OAuthError> {
         self.get(name).ok_or(invalid(description))
+    }
+
+    /// The digest of the bearer value in a parameter, `invalid_request` with `missing` if it is not there, or
+    /// `malformed` if it is none of ours by its form.
+    pub(crate) fn bearer(&self, name: &str, missing: &'static str, malformed: Refusal) -> Result<Digest, Refusal> {
+        bearer::presented(self.require(name, missing)?).ok_or(malformed)
     }
 }
 

@@ -8,12 +8,12 @@ use sallyport_model::{
     event::{DecisionFacts, Who},
 };
 use sallyport_storage::{Grant, RevocationSubject};
+use sallyport_web::Caller;
 use serde_json::{Value, json};
 
 use crate::{
     AuthServerError,
-    caller::Caller,
-    error::{Refusal, json as error_json},
+    error::{Ended, Refusal, failed, json as error_json},
     server::Server,
 };
 
@@ -131,18 +131,34 @@ impl Server {
         self.record(event).await
     }
 
-    /// Records a refusal and answers it as JSON.
-    pub(crate) async fn refuse(
+    /// Answers a request that ended early as JSON; a refusal is recorded first, as `kind`.
+    pub(crate) async fn end(
         &self,
         kind: EventKind,
         caller: &Caller,
         known: &Known,
-        refusal: &Refusal,
+        ended: Ended,
     ) -> axum::response::Response {
-        match self.record_refusal(kind, caller, known, refusal).await {
-            Ok(()) => error_json(refusal.error),
-            Err(error) => crate::error::failed(&error),
-        }
+        let failure = match ended {
+            Ended::Refused(refusal) => match self.record_refusal(kind, caller, known, &refusal).await {
+                Ok(()) => return error_json(refusal.error),
+                Err(error) => error,
+            },
+            Ended::Failed(error) => error,
+        };
+        failed(&failure)
+    }
+
+    /// Records that `what` was presented again after it had been spent; it has been revoked with all that
+    /// it gave.
+    pub(crate) async fn record_replay(
+        &self,
+        caller: &Caller,
+        known: &mut Known,
+        what: &'static str,
+    ) -> Result<(), AuthServerError> {
+        known.fact("what", what);
+        self.record(self.event(EventKind::ReplayDetected, caller, known)).await
     }
 
     /// Revokes a grant with everything that came of it.

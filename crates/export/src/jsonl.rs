@@ -8,11 +8,11 @@
 use std::io::Write;
 
 use sallyport_ledger::{LedgerError, Opened};
-use sallyport_model::TenantId;
+use sallyport_model::{TenantId, hex};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{ExportEntry, ExportError, Exported, entry::hex};
+use crate::{ExportEntry, ExportError, Exported};
 
 #[derive(Serialize)]
 struct Place<'a> {

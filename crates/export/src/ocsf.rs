@@ -11,10 +11,11 @@ use sallyport_ledger::{LedgerError, Opened};
 use sallyport_model::{
     AuditEvent, EventKind, PrincipalKind,
     event::{CallFacts, Outcome, OutcomeStatus, Who},
+    hex,
 };
 use serde_json::{Map, Value, json};
 
-use crate::{ExportEntry, ExportError, Exported, entry::hex};
+use crate::{ExportEntry, ExportError, Exported};
 
 /// The version of the schema that the lines follow.
 pub const OCSF_VERSION: &str = "1.8.0";

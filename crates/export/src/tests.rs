@@ -7,6 +7,7 @@ use sallyport_model::{
     Actor, AgentId, AuditEvent, CallId, ClientId, EventId, EventKind, GrantId, Recorder, SeededRng, SessionId,
     TenantId, Timestamp, TokenId, UserId,
     event::{CallFacts, DecisionFacts, Outcome, OutcomeStatus, Source, Who},
+    hex,
 };
 use serde_json::Value;
 
@@ -140,7 +141,7 @@ async fn a_log_exports_what_was_recorded_to_the_byte() {
         String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for ((line, receipt), event) in lines.iter().zip(&receipts).zip(events()) {
         assert_eq!(line["log"]["index"], receipt.index);
-        assert_eq!(line["log"]["leaf_hash"], entry::hex(&receipt.leaf_hash));
+        assert_eq!(line["log"]["leaf_hash"], hex(&receipt.leaf_hash));
         if line["event"].is_null() {
             assert_eq!((&line["erased"], event.person().unwrap().as_str()), (&Value::Bool(true), "ada"));
         } else {

@@ -7,7 +7,6 @@
 mod account;
 mod answer;
 mod audit;
-mod caller;
 mod config;
 mod continue_to;
 mod error;

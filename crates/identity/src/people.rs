@@ -1,9 +1,9 @@
 //! Adding people and changing passwords, for the command line, seeding and tests.
 
-use sallyport_model::{Secret, TenantId, UserId};
-use sallyport_storage::{Person, RevocationSubject, Role};
+use sallyport_model::{Rng, Secret, TenantId, Timestamp, UserId};
+use sallyport_storage::{Person, RevocationSubject, Role, Store};
 
-use crate::{Identity, IdentityError};
+use crate::{Identity, IdentityError, hash_password};
 
 /// A person to be added.
 #[derive(Debug, Clone)]
@@ -41,26 +41,46 @@ fn checked_login(login: &str) -> Result<String, IdentityError> {
     Ok(login)
 }
 
+impl NewPerson {
+    /// The person under a fresh id, still without a password, and the password that she is to have.
+    fn checked(self, rng: &dyn Rng, now: Timestamp) -> Result<(Person, Option<Secret>), IdentityError> {
+        let person = Person {
+            id: UserId::mint(rng),
+            tenant: self.tenant,
+            login: checked_login(&self.login)?,
+            email: self.email,
+            display_name: self.display_name,
+            role: self.role,
+            password_hash: None,
+            disabled: false,
+            created_at: now,
+        };
+        Ok((person, self.password))
+    }
+
+    /// Adds the person to a store beside which no [`Identity`] runs, as [`Identity::create_person`] does.
+    /// Hashes on this thread.
+    ///
+    /// # Errors
+    /// Those of [`Identity::create_person`].
+    pub async fn add_to(self, store: &dyn Store, rng: &dyn Rng, now: Timestamp) -> Result<Person, IdentityError> {
+        let (mut person, password) = self.checked(rng, now)?;
+        if let Some(password) = password {
+            person.password_hash = Some(hash_password(&password, rng)?);
+        }
+        store.add_person(&person).await?;
+        Ok(person)
+    }
+}
+
 impl Identity {
     /// Adds a person under a fresh id. Refuses a login that is taken ([`sallyport_storage::StoreError::Exists`])
-    /// and a password that is too short.
+    /// or out of form, and a password that is too short or too long.
     pub async fn create_person(&self, new: NewPerson) -> Result<Person, IdentityError> {
-        let login = checked_login(&new.login)?;
-        let password_hash = match new.password {
-            Some(password) => Some(self.0.passwords.hash(password, self.0.deps.rng.clone()).await?),
-            None => None,
-        };
-        let person = Person {
-            id: UserId::mint(self.rng()),
-            tenant: new.tenant,
-            login,
-            email: new.email,
-            display_name: new.display_name,
-            role: new.role,
-            password_hash,
-            disabled: false,
-            created_at: self.now(),
-        };
+        let (mut person, password) = new.checked(self.rng(), self.now())?;
+        if let Some(password) = password {
+            person.password_hash = Some(self.0.passwords.hash(password, self.0.deps.rng.clone()).await?);
+        }
         self.store().add_person(&person).await?;
         Ok(person)
     }

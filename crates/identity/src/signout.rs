@@ -7,9 +7,10 @@ use axum::{
 };
 use http::header;
 use sallyport_model::EventKind;
+use sallyport_web::Caller;
 use serde::Deserialize;
 
-use crate::{Identity, answer::Failure, caller::Caller};
+use crate::{Identity, answer::Failure};
 
 #[derive(Deserialize)]
 pub(crate) struct SignOut {

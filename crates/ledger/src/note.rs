@@ -5,6 +5,7 @@
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sallyport_model::hex;
 
 use crate::{
     LedgerError,
@@ -72,15 +73,6 @@ impl std::fmt::Display for VerifierKey {
         key.extend(self.public);
         write!(f, "{}+{}+{}", self.name, hex(&self.id), STANDARD.encode(key))
     }
-}
-
-/// Lowercase hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 /// Signs a log's checkpoints. The origin is the key's name.

@@ -118,14 +118,19 @@ impl LogReader {
     /// Entries from `index` on to the checkpoint, in order. For a tail: read to the end,
     /// [`LogReader::refresh`], go on from there. Ends after the first error.
     pub fn entries(&self, from: u64) -> impl Iterator<Item = Result<Entry, LedgerError>> + '_ {
-        let mut failed = false;
-        (from / WIDTH..self.size().div_ceil(WIDTH))
-            .flat_map(|n| match self.bundle(n) {
-                Ok(entries) => entries.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
+        let bundles = (from / WIDTH..self.size().div_ceil(WIDTH)).map(|n| self.bundle(n));
+        to_the_first_error(bundles).filter(move |entry| !matches!(entry, Ok(entry) if entry.index < from))
+    }
+
+    /// All entries up to the checkpoint, the newest first. Ends after the first error.
+    pub fn entries_back(&self) -> impl Iterator<Item = Result<Entry, LedgerError>> + '_ {
+        let bundles = (0..self.size().div_ceil(WIDTH)).rev().map(|n| self.bundle(n));
+        to_the_first_error(bundles.map(|bundle| {
+            bundle.map(|mut entries| {
+                entries.reverse();
+                entries
             })
-            .filter(move |entry| !matches!(entry, Ok(entry) if entry.index < from))
-            .take_while(move |entry| !std::mem::replace(&mut failed, entry.is_err()))
+        }))
     }
 
     /// The inclusion proof of an entry in the tree of this checkpoint.
@@ -144,6 +149,19 @@ impl LogReader {
     fn bundle(&self, n: u64) -> Result<Vec<Entry>, LedgerError> {
         read_bundle(&self.tiles, n)
     }
+}
+
+/// The entries of bundles, of which each is read when its first entry is asked for, and once.
+fn to_the_first_error(
+    bundles: impl Iterator<Item = Result<Vec<Entry>, LedgerError>>,
+) -> impl Iterator<Item = Result<Entry, LedgerError>> {
+    let mut failed = false;
+    bundles
+        .flat_map(|bundle| match bundle {
+            Ok(entries) => entries.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        })
+        .take_while(move |entry| !std::mem::replace(&mut failed, entry.is_err()))
 }
 
 fn read_checkpoint(dir: &Path, key: &VerifierKey, origin: &str) -> Result<Checkpoint, LedgerError> {

@@ -3,9 +3,11 @@
 //!
 //! This crate imports nothing of ours, opens nothing and decides nothing.
 
+pub mod assessment;
 pub mod clock;
 pub mod decision;
 pub mod event;
+pub mod hex;
 pub mod id;
 pub mod principal;
 pub mod rng;
@@ -16,6 +18,7 @@ pub mod strangers;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use decision::{Decision, Reason};
 pub use event::{AuditEvent, EventKind, Receipt, RecordError, Recorder};
+pub use hex::hex;
 pub use id::*;
 pub use principal::{Actor, Binding, Principal, PrincipalKind};
 pub use rng::{Rng, SeededRng, SystemRng};

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sallyport_mcp::methods::ListKind;
-use sallyport_model::{AuditEvent, EventId, EventKind};
+use sallyport_model::{AuditEvent, EventId, EventKind, hex};
 use sallyport_storage::{Definition, DefinitionKind, PinChange};
 use serde_json::{Value, json};
 
 use crate::{
     catalogue::{CatalogueError, Lists},
     gate::Gate,
-    record::{hex, sha256_hex},
+    record::sha256_hex,
     sanitise::sanitise_text,
     served::{Live, Served, kind_of, pin_of},
 };

@@ -225,7 +225,7 @@ pub(crate) fn about(request: &Request, version: &str, definition: Option<&[u8; 3
         protocol_version: Some(version.to_owned()),
         arguments,
         arguments_sha256,
-        definition_sha256: definition.map(|digest| crate::record::hex(digest)),
+        definition_sha256: definition.map(|digest| sallyport_model::hex(digest)),
         traceparent: trace.filter(|text| text.len() <= 64).map(sanitise_text),
     }
 }

@@ -15,6 +15,7 @@ use sallyport_mcp::{Object, Outcome as RpcOutcome, Response};
 use sallyport_model::{
     AuditEvent, CallId, Clock, EventId, EventKind, Principal, Receipt, RecordError, Recorder, Rng, UpstreamName,
     event::{CallFacts, DecisionFacts, Outcome, OutcomeStatus, Source, Who},
+    hex,
 };
 use serde_json::Value;
 
@@ -319,11 +320,6 @@ fn clip(text: String, most: usize) -> String {
 /// SHA-256 in lowercase hexadecimal.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
-}
-
-/// Lowercase hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn who(principal: &Principal) -> Who {

@@ -6,7 +6,7 @@
 
 use sallyport_model::{Scope, ScopeSet, UpstreamName};
 
-use crate::config::Group;
+use crate::{config::Group, record::sha256_hex};
 
 /// The scope of a group.
 pub fn group(upstream: &UpstreamName, group: Group) -> Scope {
@@ -31,8 +31,7 @@ pub fn tool(upstream: &UpstreamName, name: &str) -> Scope {
     }
     if escaped.len() > 160 {
         // Too long for a scope: its digest is as good a name.
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
-        escaped = digest.as_ref().iter().fold(String::from("sha256%3A"), |text, byte| text + &format!("{byte:02x}"));
+        escaped = format!("sha256%3A{}", sha256_hex(name.as_bytes()));
     }
     made(format!("{upstream}:{escaped}"))
 }

@@ -10,7 +10,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use moka::sync::Cache;
 use sallyport_mcp::Object;
-use sallyport_model::{Binding, Clock, Rng, Timestamp, UpstreamName};
+use sallyport_model::{Binding, Clock, Rng, Timestamp, UpstreamName, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::{record::sha256_hex, refusal::Refusal};
@@ -122,7 +122,7 @@ impl Owner<'_> {
             params.shift_remove(key);
         }
         let digest = sallyport_mcp::json::digest(&serde_json::Value::Object(params));
-        sha256_hex(format!("{}\n{}", self.method, crate::record::hex(&digest)).as_bytes())
+        sha256_hex(format!("{}\n{}", self.method, hex(&digest)).as_bytes())
     }
 }
 

@@ -3,6 +3,7 @@
 use aws_lc_rs::digest;
 use axum::{Router, response::IntoResponse, routing::get};
 use http::{HeaderValue, header};
+use sallyport_model::hex;
 
 /// One embedded file. Its address holds its hash, so that it may be cached for ever.
 #[derive(Debug, Clone)]
@@ -25,7 +26,7 @@ impl Asset {
 
     fn new(content_type: &'static str, extension: &'static str, body: &'static str) -> Self {
         let hash = digest::digest(&digest::SHA256, body.as_bytes());
-        let name: String = hash.as_ref().iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&hash.as_ref()[..10]);
         Self { content_type, body, path: format!("/assets/{name}.{extension}") }
     }
 

@@ -6,6 +6,7 @@
 
 mod assets;
 mod branding;
+mod caller;
 mod client_address;
 mod components;
 mod cookies;
@@ -16,6 +17,7 @@ mod shell;
 
 pub use assets::Asset;
 pub use branding::Branding;
+pub use caller::Caller;
 pub use client_address::ClientAddress;
 pub use components::{Notice, csrf_field, notice};
 pub use cookies::{Cookie, Cookies};

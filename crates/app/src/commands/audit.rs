@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use sallyport_export::{ExportEntry, write_jsonl, write_ocsf};
 use sallyport_ledger::{LogReader, VerifierKey, VerifyOptions, verify, vkey_path};
+use sallyport_model::hex;
 use serde_json::json;
 
 use crate::{
@@ -139,10 +140,6 @@ fn master_key(state: &State) -> Result<MasterKey> {
         Some(_) => MasterKey::load(&state.master_key(), &sallyport_model::SystemRng)?,
         None => MasterKey::read(&state.master_key())?,
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn open(place: &Place) -> Result<(LogReader, Vault)> {

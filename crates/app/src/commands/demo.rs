@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use sallyport_authserver::{AuthServerConfig, PreregisteredClient, Rates};
 use sallyport_demo::Demo as HelpDesk;
 use sallyport_identity::{IdentityConfig, NewPerson, hash_password};
-use sallyport_model::{AgentId, ClientId, Rng, Secret, SystemRng, TenantId, UpstreamName};
+use sallyport_model::{AgentId, ClientId, Rng, Secret, SystemRng, TenantId, UpstreamName, hex};
 use sallyport_outbound::{AddressPolicy, http::HttpOptions};
 use sallyport_proxy::{
     GateConfig, Group, Limits, Offered, Tenants,
@@ -32,7 +32,7 @@ use crate::{
     deployment::{Deployment, Settings},
     health,
     listeners::{Protection, Signals, bind, serve},
-    secrets::MasterKey,
+    secrets::{self, MasterKey},
     tour,
 };
 
@@ -114,9 +114,9 @@ impl Running {
             Some(url) => url.clone(),
             None => Url::parse(&format!("http://{}", public.local_addr()?))?,
         };
-        let upstream_token = secret(&SystemRng);
+        let upstream_token = secrets::random(&SystemRng);
         let desk = HelpDesk::new(upstream_token.clone());
-        let agent_secret = secret(&SystemRng);
+        let agent_secret = secrets::random(&SystemRng);
         let upstream = Url::parse(&format!("http://{}/mcp", behind.local_addr()?))?;
         let announce = !command.json && !command.tour;
         let settings = settings(&data, public_url.clone(), upstream, upstream_token, &agent_secret, announce)?;
@@ -217,15 +217,7 @@ fn own_path() -> String {
 fn temporary_directory() -> Result<PathBuf> {
     let mut bytes = [0u8; 6];
     SystemRng.fill(&mut bytes);
-    let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(std::env::temp_dir().join(format!("sallyport-demo-{name}")))
-}
-
-/// A secret of 256 random bits.
-fn secret(rng: &dyn Rng) -> Secret {
-    let mut bytes = [0u8; 32];
-    rng.fill(&mut bytes);
-    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    Ok(std::env::temp_dir().join(format!("sallyport-demo-{}", hex(&bytes))))
 }
 
 fn settings(

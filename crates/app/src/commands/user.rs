@@ -4,14 +4,15 @@ use std::io::Read as _;
 
 use anyhow::{Context, Result};
 use sallyport_identity::NewPerson;
-use sallyport_model::{Rng, Secret, SystemRng, TenantId};
-use sallyport_storage::Role;
+use sallyport_model::{Clock as _, Rng, Secret, SystemClock, SystemRng, TenantId};
+use sallyport_storage::{Person, Role};
 use serde_json::json;
 
 use crate::{
     End,
     cli::User,
     commands::{config::load, serve::settings},
+    config::Config,
     deployment::Vault,
     secrets::MasterKey,
 };
@@ -63,26 +64,12 @@ pub async fn run(command: User) -> Result<End> {
     Ok(End::Done)
 }
 
-async fn add(config: &crate::config::Config, new: NewPerson) -> Result<sallyport_storage::Person> {
+/// Adds to the store alone: the audit log is the running gate's, so that this leaves no event.
+async fn add(config: &Config, new: NewPerson) -> Result<Person> {
     let settings = settings(config)?;
     let vault = Vault::open(&settings.database, &settings.master_key)?;
-    let hash = match &new.password {
-        Some(password) => Some(sallyport_identity::hash_password(password, &SystemRng)?),
-        None => None,
-    };
-    let person = sallyport_storage::Person {
-        id: sallyport_model::UserId::mint(&SystemRng),
-        tenant: new.tenant,
-        login: new.login.trim().to_lowercase(),
-        email: new.email,
-        display_name: new.display_name,
-        role: new.role,
-        password_hash: hash,
-        disabled: false,
-        created_at: sallyport_model::Clock::now(&sallyport_model::SystemClock),
-    };
-    vault.store.add_person(&person).await.context("the person could not be added")?;
-    Ok(person)
+    let added = new.add_to(vault.store.as_ref(), &SystemRng, SystemClock.now()).await;
+    added.context("the person could not be added")
 }
 
 fn read_password() -> Result<Secret> {

@@ -1,7 +1,7 @@
 //! An OAuth client that knows nothing but the MCP endpoint's address.
 
 use anyhow::{Context, Result, ensure};
-use sallyport_model::{Rng as _, SystemRng};
+use sallyport_model::SystemRng;
 use sallyport_oauth::pkce;
 use serde_json::{Value, json};
 use url::Url;
@@ -11,7 +11,7 @@ use super::{
     mcp,
     web::{Reply, Web, encoded},
 };
-use crate::commands::demo::Account;
+use crate::{commands::demo::Account, secrets};
 
 /// Where answers go. Nobody listens there: the browser stops at the redirect.
 pub const REDIRECT: &str = "http://127.0.0.1:1/callback";
@@ -89,13 +89,13 @@ impl Client {
 
     /// The address of an authorization request, and its verifier.
     pub fn request(&self, scope: &str, instead: &Instead<'_>) -> Result<(Url, String)> {
-        let (verifier, state, resource) = (secret(), secret(), self.resource());
-        let challenge = pkce::challenge_of(&verifier);
+        let (verifier, state) = (secrets::random(&SystemRng), secrets::random(&SystemRng));
+        let (challenge, resource) = (pkce::challenge_of(verifier.expose()), self.resource());
         let mut query = vec![
             ("response_type", "code"),
             ("client_id", &self.client_id),
             ("redirect_uri", REDIRECT),
-            ("state", &state),
+            ("state", state.expose()),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
             ("resource", &resource),
@@ -103,7 +103,7 @@ impl Client {
         ];
         replace(&mut query, instead);
         let url = format!("{}?{}", self.endpoint("authorization_endpoint"), encoded(&query));
-        Ok((url.parse()?, verifier))
+        Ok((url.parse()?, verifier.expose().to_owned()))
     }
 
     /// Asks for authorization as `account`; the answer's parameters, and the verifier.
@@ -216,10 +216,4 @@ fn replace<'a>(parameters: &mut Vec<(&'a str, &'a str)>, instead: &Instead<'a>) 
         parameters.retain(|(kept, _)| kept != name);
         parameters.extend(value.map(|value| (*name, value)));
     }
-}
-
-fn secret() -> String {
-    let mut bytes = [0u8; 32];
-    SystemRng.fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,13 +6,10 @@ use http::{HeaderValue, StatusCode, header};
 use sallyport_model::{Actor, EventKind, GrantId, ScopeSet, event::Who};
 use sallyport_oauth::{ErrorCode, redirect};
 use sallyport_storage::{CodeRecord, Consent, Grant};
-use sallyport_web::ErrorPage;
+use sallyport_web::{Caller, ErrorPage};
 
 use super::request::{AuthorizationRequest, of_resource};
-use crate::{
-    AuthServerError, SignedIn, bearer, caller::Caller, error::Refusal, parameters::append, record::Known,
-    server::Server,
-};
+use crate::{AuthServerError, SignedIn, bearer, error::Refusal, parameters::append, record::Known, server::Server};
 
 /// How a consent came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{body::Bytes, extract::State, response::Response};
 use sallyport_model::{EventKind, event::DecisionFacts};
 use sallyport_oauth::ErrorCode;
-use sallyport_web::CSRF_FIELD;
+use sallyport_web::{CSRF_FIELD, Caller};
 
 use super::{
     answer::{Given, decided, see_other},
@@ -13,7 +13,6 @@ use super::{
     waiting::resume_path,
 };
 use crate::{
-    caller::Caller,
     error::{Ended, Refusal},
     record::Known,
     server::Server,

@@ -13,6 +13,7 @@ use sallyport_oauth::{
     redirect::{self, RedirectKind},
 };
 use sallyport_storage::ClientSource;
+use sallyport_web::Caller;
 
 use super::{
     answer::{Given, see_other},
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::{
     AuthServerError,
-    caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
     record::Known,

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use sallyport_model::ScopeSet;
 use sallyport_oauth::{ErrorCode, client_document, redirect};
 use sallyport_storage::{ClientRecord, ClientSource};
-use sallyport_web::{Notice, csrf_field, notice};
+use sallyport_web::{Caller, Notice, csrf_field, notice};
 use url::Url;
 
 use super::{
@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     ResourceInfo, ScopeInfo, SignedIn,
-    caller::Caller,
     error::{Ended, Refusal},
     server::Server,
 };

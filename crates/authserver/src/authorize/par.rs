@@ -12,14 +12,13 @@ use http::StatusCode;
 use sallyport_model::EventKind;
 use sallyport_oauth::ErrorCode;
 use sallyport_storage::{Parked, ParkedKind};
+use sallyport_web::Caller;
 use serde::{Deserialize, Serialize};
 
 use super::request;
 use crate::{
-    bearer,
-    caller::Caller,
-    client_auth,
-    error::{Ended, Refusal, failed, no_store},
+    bearer, client_auth,
+    error::{Ended, Refusal, no_store},
     parameters::Parameters,
     record::Known,
     server::Server,
@@ -45,8 +44,7 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body
     let mut known = Known::default();
     match push(&server, &caller, &body, &mut known).await {
         Ok(response) => no_store((StatusCode::CREATED, Json(response)).into_response()),
-        Err(Ended::Refused(refusal)) => server.refuse(EventKind::AuthorizationRefused, &caller, &known, &refusal).await,
-        Err(Ended::Failed(error)) => failed(&error),
+        Err(ended) => server.end(EventKind::AuthorizationRefused, &caller, &known, ended).await,
     }
 }
 

@@ -4,10 +4,10 @@
 use sallyport_model::{ClientId, Scope, ScopeSet};
 use sallyport_oauth::{ErrorCode, OAuthError, pkce, redirect};
 use sallyport_storage::{ApplicationType, ClientAuthMethod, ClientRecord};
+use sallyport_web::Caller;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
     record::Known,

@@ -11,6 +11,7 @@ use maud::html;
 use sallyport_model::EventKind;
 use sallyport_oauth::ErrorCode;
 use sallyport_storage::ClientRecord;
+use sallyport_web::Caller;
 
 use super::{
     answer::{Given, see_other},
@@ -20,7 +21,6 @@ use super::{
 };
 use crate::{
     AuthServerError, SignedIn,
-    caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
     record::Known,

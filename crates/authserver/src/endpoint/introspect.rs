@@ -9,15 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sallyport_model::{EventKind, Principal};
-use sallyport_oauth::{ErrorCode, Expect, OAuthError, verify_access_token};
+use sallyport_oauth::{ErrorCode, Expect, verify_access_token};
 use sallyport_storage::RevocationSubject;
+use sallyport_web::Caller;
 use serde::Serialize;
 
 use crate::{
-    AuthServerError, IntrospectionCaller, bearer,
-    caller::Caller,
-    client_auth,
-    error::{Ended, Refusal, failed, no_store},
+    AuthServerError, IntrospectionCaller, bearer, client_auth,
+    error::{Ended, Refusal, no_store},
     parameters::Parameters,
     record::Known,
     server::Server,
@@ -55,15 +54,14 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body
     let mut known = Known::default();
     match introspect(&server, &caller, &body, &mut known).await {
         Ok(answer) => no_store(Json(answer).into_response()),
-        Err(Ended::Refused(refusal)) => server.refuse(EventKind::TokenRefused, &caller, &known, &refusal).await,
-        Err(Ended::Failed(error)) => failed(&error),
+        Err(ended) => server.end(EventKind::TokenRefused, &caller, &known, ended).await,
     }
 }
 
 async fn introspect(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) -> Result<Introspection, Ended> {
     let parameters = form(&caller.headers, body)?;
     let asking = authenticate(server, caller, &parameters, known)?;
-    let token = parameters.get("token").ok_or(OAuthError::new(ErrorCode::InvalidRequest, "token is missing"))?;
+    let token = parameters.require("token", "token is missing")?;
     for audience in &asking.resources {
         let expect = Expect { issuer: server.issuer(), audience, now: server.now(), leeway: Duration::ZERO };
         let Ok(principal) = verify_access_token(token, server.keys.as_ref(), &expect) else { continue };
@@ -90,9 +88,8 @@ fn authenticate<'a>(
         },
     };
     known.claim("client_id", Some(&id));
-    let presented = bearer::sha256(secret.as_bytes());
     let mut all = server.config.introspection_callers.iter();
-    all.find(|one| one.id == id && bearer::same(&one.secret_sha256, &presented)).ok_or(refused)
+    all.find(|one| one.id == id && bearer::is_behind(&secret, &one.secret_sha256)).ok_or(refused)
 }
 
 async fn is_revoked(server: &Server, principal: &Principal) -> Result<bool, AuthServerError> {

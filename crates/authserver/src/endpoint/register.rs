@@ -16,12 +16,11 @@ use sallyport_oauth::{
     strict,
 };
 use sallyport_storage::{ClientAuthMethod, ClientSource};
+use sallyport_web::Caller;
 
 use crate::{
-    bearer,
-    caller::Caller,
-    clients,
-    error::{Ended, Refusal, failed, no_store},
+    bearer, clients,
+    error::{Ended, Refusal, no_store},
     record::Known,
     server::Server,
 };
@@ -31,10 +30,7 @@ use crate::{
 pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body: Bytes) -> Response {
     match register(&server, &caller, &body).await {
         Ok(response) => no_store(response),
-        Err(Ended::Refused(refusal)) => {
-            server.refuse(EventKind::AuthorizationRefused, &caller, &Known::default(), &refusal).await
-        }
-        Err(Ended::Failed(error)) => failed(&error),
+        Err(ended) => server.end(EventKind::AuthorizationRefused, &caller, &Known::default(), ended).await,
     }
 }
 

@@ -9,14 +9,13 @@ use axum::{
 };
 use http::StatusCode;
 use sallyport_model::EventKind;
-use sallyport_oauth::{ErrorCode, OAuthError, token};
+use sallyport_oauth::{ErrorCode, token};
 use sallyport_storage::{ClientRecord, RevocationSubject};
+use sallyport_web::Caller;
 
 use crate::{
-    bearer,
-    caller::Caller,
-    client_auth,
-    error::{Ended, Refusal, failed, no_store},
+    bearer, client_auth,
+    error::{Ended, Refusal, no_store},
     record::Known,
     server::Server,
     token::form,
@@ -31,15 +30,14 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body
     let mut known = Known::default();
     match revoke(&server, &caller, &body, &mut known).await {
         Ok(()) => no_store(StatusCode::OK.into_response()),
-        Err(Ended::Refused(refusal)) => server.refuse(EventKind::TokenRefused, &caller, &known, &refusal).await,
-        Err(Ended::Failed(error)) => failed(&error),
+        Err(ended) => server.end(EventKind::TokenRefused, &caller, &known, ended).await,
     }
 }
 
 async fn revoke(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) -> Result<(), Ended> {
     let parameters = form(&caller.headers, body)?;
     let client = client_auth::authenticate(server, caller, &parameters, known).await?;
-    let token = parameters.get("token").ok_or(OAuthError::new(ErrorCode::InvalidRequest, "token is missing"))?;
+    let token = parameters.require("token", "token is missing")?;
     known.fact("by", "client");
     match bearer::presented(token) {
         Some(digest) => revoke_refresh(server, caller, &client, &digest, known).await,

@@ -4,11 +4,11 @@
 use sallyport_model::{Actor, GrantId, ScopeSet, SessionId};
 use sallyport_oauth::ErrorCode;
 use sallyport_storage::{Agent, ClientAuthMethod, ClientRecord, Grant};
+use sallyport_web::Caller;
 
 use super::issue::{Order, TokenResponse};
 use crate::{
     AuthServerError, ResourceInfo,
-    caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
     record::Known,

@@ -1,13 +1,12 @@
 //! `grant_type=authorization_code` (OAuth 2.1 section 4.1.3).
 
-use sallyport_model::EventKind;
 use sallyport_oauth::pkce;
 use sallyport_storage::{ClientRecord, CodeRecord, CodeUse, Grant, NewRefresh};
+use sallyport_web::Caller;
 
 use super::issue::{Order, TokenResponse, issue};
 use crate::{
     bearer,
-    caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
     record::{Known, Standing},
@@ -28,8 +27,7 @@ pub(crate) async fn redeem(
     parameters: &Parameters,
     known: &mut Known,
 ) -> Result<TokenResponse, Ended> {
-    let code = parameters.require("code", "code is missing")?;
-    let digest = bearer::presented(code).ok_or(refuse("code_malformed"))?;
+    let digest = parameters.bearer("code", "code is missing", refuse("code_malformed"))?;
     let record = match server.store.consume_code(&digest, server.now()).await? {
         CodeUse::Fresh(record) => {
             known.standing = Standing::Proved;
@@ -43,8 +41,7 @@ pub(crate) async fn redeem(
             if let Some(grant) = server.store.grant(&grant).await? {
                 known.grant(&grant);
             }
-            known.fact("what", "code");
-            server.record(server.event(EventKind::ReplayDetected, caller, known)).await?;
+            server.record_replay(caller, known, "code").await?;
             return Err(refuse("code_replayed").into());
         }
         CodeUse::Expired => return Err(refuse("code_expired").into()),

@@ -9,12 +9,12 @@ use sallyport_oauth::{
     token,
 };
 use sallyport_storage::Grant;
+use sallyport_web::Caller;
 use serde::Serialize;
 
 use crate::{
     AuthServerError,
     authorize::request::of_resource,
-    caller::Caller,
     record::{Known, who},
     server::Server,
 };

@@ -19,11 +19,11 @@ use axum::{
 use http::{HeaderMap, header};
 use sallyport_model::EventKind;
 use sallyport_oauth::{ErrorCode, OAuthError};
+use sallyport_web::Caller;
 
 use crate::{
-    caller::Caller,
     client_auth,
-    error::{Ended, Refusal, failed, no_store},
+    error::{Ended, Refusal, no_store},
     parameters::Parameters,
     record::Known,
     server::Server,
@@ -35,8 +35,7 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body
     let mut known = Known::default();
     match answer(&server, &caller, &body, &mut known).await {
         Ok(response) => no_store(Json(response).into_response()),
-        Err(Ended::Refused(refusal)) => server.refuse(EventKind::TokenRefused, &caller, &known, &refusal).await,
-        Err(Ended::Failed(error)) => failed(&error),
+        Err(ended) => server.end(EventKind::TokenRefused, &caller, &known, ended).await,
     }
 }
 

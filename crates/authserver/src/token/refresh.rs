@@ -1,8 +1,9 @@
 //! `grant_type=refresh_token` (OAuth 2.1 section 4.3): each token works once and is replaced.
 
-use sallyport_model::{Actor, EventKind, ScopeSet};
+use sallyport_model::{Actor, ScopeSet};
 use sallyport_oauth::ErrorCode;
 use sallyport_storage::{ClientRecord, Grant, NewRefresh, Rotation};
+use sallyport_web::Caller;
 
 use super::{
     code::same_resource,
@@ -10,7 +11,6 @@ use super::{
 };
 use crate::{
     bearer,
-    caller::Caller,
     error::{Ended, Refusal},
     parameters::Parameters,
     record::{Known, Standing},
@@ -30,8 +30,7 @@ pub(crate) async fn refresh(
     parameters: &Parameters,
     known: &mut Known,
 ) -> Result<TokenResponse, Ended> {
-    let token = parameters.require("refresh_token", "refresh_token is missing")?;
-    let digest = bearer::presented(token).ok_or(refuse("refresh_malformed"))?;
+    let digest = parameters.bearer("refresh_token", "refresh_token is missing", refuse("refresh_malformed"))?;
     let now = server.now();
     let (grant, usable) = server.store.grant_of_refresh(&digest, now).await?.ok_or(refuse("refresh_unknown"))?;
     if grant.client != client.id {
@@ -52,8 +51,7 @@ pub(crate) async fn refresh(
         Rotation::Raced => return Err(refuse("refresh_raced").into()),
         Rotation::Reused(grant) => {
             known.grant(&grant);
-            known.fact("what", "refresh_token");
-            server.record(server.event(EventKind::ReplayDetected, caller, known)).await?;
+            server.record_replay(caller, known, "refresh_token").await?;
             return Err(refuse("refresh_reused").into());
         }
         Rotation::Expired => return Err(refuse("refresh_expired").into()),

@@ -2,10 +2,11 @@
 
 use axum::{Form, extract::State, response::Response};
 use sallyport_model::GrantId;
+use sallyport_web::Caller;
 use serde::Deserialize;
 
 use super::{back, unknown};
-use crate::{Identity, answer::Failure, caller::Caller};
+use crate::{Identity, answer::Failure};
 
 #[derive(Deserialize)]
 pub(crate) struct Revoke {

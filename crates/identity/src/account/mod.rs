@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, StatusCode};
 use sallyport_model::{Actor, EventKind};
 use sallyport_storage::{Grant, RevocationSubject};
-use sallyport_web::ErrorPage;
+use sallyport_web::{Caller, ErrorPage};
 
-use crate::{Identity, IdentityError, SignedIn, answer::Failure, caller::Caller};
+use crate::{Identity, IdentityError, SignedIn, answer::Failure};
 
 /// The purpose of every form's token on the page; it dies with the session.
 pub(crate) fn purpose(me: &SignedIn) -> String {

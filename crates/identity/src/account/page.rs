@@ -7,11 +7,11 @@ use axum::{
 use maud::html;
 use sallyport_model::Timestamp;
 use sallyport_storage::{Consent, Grant, Passkey, Role};
-use sallyport_web::{Markup, Notice, Width, csrf_field, notice};
+use sallyport_web::{Caller, Markup, Notice, Width, csrf_field, notice};
 use serde::Deserialize;
 
 use super::purpose;
-use crate::{Identity, IdentityError, SignedIn, answer::Failure, caller::Caller};
+use crate::{Identity, IdentityError, SignedIn, answer::Failure};
 
 #[derive(Deserialize)]
 pub(crate) struct Asked {

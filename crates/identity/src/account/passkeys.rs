@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{StatusCode, header};
 use sallyport_model::EventKind;
 use sallyport_storage::{BrowserSession, Passkey as StoredPasskey, Person, Role};
-use sallyport_web::ErrorPage;
+use sallyport_web::{Caller, ErrorPage};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use webauthn_rs::prelude::{Passkey, RegisterPublicKeyCredential};
@@ -19,7 +19,6 @@ use super::{back, unknown};
 use crate::{
     Identity, IdentityError,
     answer::Failure,
-    caller::Caller,
     passkeys::{self, Ceremony},
     signin::passkey::{refused, relying_party, with_mode},
 };

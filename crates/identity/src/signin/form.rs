@@ -6,11 +6,11 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode};
 use maud::html;
-use sallyport_web::{Markup, Notice, csrf_field, notice};
+use sallyport_web::{Caller, Markup, Notice, csrf_field, notice};
 use serde::Deserialize;
 
 use super::PURPOSE;
-use crate::{Identity, caller::Caller, continue_to::ContinueTo};
+use crate::{Identity, continue_to::ContinueTo};
 
 #[derive(Deserialize)]
 pub(crate) struct Asked {

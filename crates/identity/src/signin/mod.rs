@@ -7,8 +7,9 @@ pub(crate) mod password;
 use http::HeaderValue;
 use sallyport_model::Timestamp;
 use sallyport_storage::Person;
+use sallyport_web::Caller;
 
-use crate::{Identity, IdentityError, caller::Caller};
+use crate::{Identity, IdentityError};
 
 /// The purpose of the sign-in form's token.
 const PURPOSE: &str = "sign-in";

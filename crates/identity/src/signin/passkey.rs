@@ -9,7 +9,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 use sallyport_model::Timestamp;
 use sallyport_storage::{Passkey as StoredPasskey, Person};
-use sallyport_web::ErrorPage;
+use sallyport_web::{Caller, ErrorPage};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use webauthn_rs::prelude::{AuthenticationResult, PublicKeyCredential, RegisterPublicKeyCredential};
@@ -21,7 +21,6 @@ use super::{
 use crate::{
     Identity, IdentityError,
     answer::Failure,
-    caller::Caller,
     continue_to::ContinueTo,
     passkeys::{self, Ceremony, Passkeys},
 };

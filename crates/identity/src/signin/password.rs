@@ -14,16 +14,15 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use maud::html;
-use sallyport_model::{Secret, Timestamp};
+use sallyport_model::{Secret, Timestamp, hex};
 use sallyport_storage::{Lock, LockPolicy, Person, Role};
-use sallyport_web::{Notice, notice};
+use sallyport_web::{Caller, Notice, notice};
 use serde::Deserialize;
 
 use super::PURPOSE;
 use crate::{
     Identity, IdentityError,
     answer::Failure,
-    caller::Caller,
     continue_to::ContinueTo,
     passkeys::{Ceremony, RightPassword},
     people::normal_login,
@@ -93,8 +92,7 @@ fn in_words(seconds: u64) -> String {
 /// The lock keys; a login of any length makes a short key.
 pub(super) fn login_key(login: &str) -> String {
     let digest = crate::session::sha256(login);
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("login:{hex}")
+    format!("login:{}", hex(&digest[..16]))
 }
 
 pub(super) fn address_key(caller: &Caller) -> String {

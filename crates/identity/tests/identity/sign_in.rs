@@ -6,8 +6,8 @@ use std::{
 };
 
 use http::{StatusCode, header};
-use sallyport_identity::IdentityConfig;
-use sallyport_model::{Actor, EventKind};
+use sallyport_identity::{IdentityConfig, IdentityError, NewPerson};
+use sallyport_model::{Actor, EventKind, Secret};
 use sallyport_storage::Role;
 
 use crate::support::{Answer, Browser, PASSWORD, TestApp, tenant};
@@ -36,6 +36,31 @@ async fn a_good_sign_in_leads_on_and_is_recorded() {
     assert_eq!(who.subject, Actor::Human(ada.id));
     assert_eq!(who.session, Some(signed_in.session.id));
     assert_eq!(event.source.unwrap().address, "192.0.2.1");
+}
+
+#[tokio::test]
+async fn a_person_added_to_the_store_beside_signs_in_and_is_held_to_the_same_rules() {
+    let app = TestApp::new().await;
+    let new = |login: &str, password: &str| NewPerson {
+        tenant: tenant(),
+        login: login.to_owned(),
+        email: None,
+        display_name: "Ada".to_owned(),
+        role: Role::User,
+        password: Some(Secret::new(password)),
+    };
+    let add = async |new: NewPerson| new.add_to(app.store.as_ref(), app.rng.as_ref(), app.now()).await;
+    let ada = add(new(" Ada@Acme.example ", PASSWORD)).await.unwrap();
+    assert_eq!((ada.login.as_str(), ada.created_at), ("ada@acme.example", app.now()));
+    for no in ["", "a b", "a\u{7}", &"x".repeat(255)] {
+        assert!(matches!(add(new(no, PASSWORD)).await, Err(IdentityError::BadLogin(_))), "{no:?}");
+    }
+    assert!(matches!(add(new("bob", "too short")).await, Err(IdentityError::WeakPassword(_))));
+    assert!(add(new("ada@acme.example", PASSWORD)).await.is_err(), "the login is taken");
+    let mut browser = app.browser();
+    browser.sign_in("ada@acme.example", PASSWORD, "/account").await;
+    let signed_in = app.identity.current(&browser.header_map()).await.unwrap().unwrap();
+    assert_eq!(signed_in.person.id, ada.id);
 }
 
 #[tokio::test]

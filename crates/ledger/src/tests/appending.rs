@@ -40,6 +40,8 @@ proptest! {
                 assert_eq!(entry.leaf.place.tenant_sequence, n as u64 / 3);
             }
             assert_eq!(reader.entries(total - 1).count(), 1);
+            let back: Vec<u64> = reader.entries_back().map(|entry| entry.unwrap().index).collect();
+            assert_eq!(back, (0..total).rev().collect::<Vec<_>>());
             assert!(matches!(reader.entry(total), Err(LedgerError::NoSuchEntry { .. })));
         });
     }
@@ -161,6 +163,20 @@ async fn a_shredded_key_erases_the_event_and_leaves_the_tree() {
     let options = VerifyOptions { entry: Some(16), ..Default::default() };
     let verified = verify(dir.path(), signer().verifier(), ORIGIN, &options).unwrap();
     assert_eq!(verified.entry.unwrap().index, 16);
+}
+
+#[tokio::test]
+async fn going_back_each_bundle_is_read_once_and_an_error_is_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path(), 600).await;
+    let reader = LogReader::open(dir.path(), signer().verifier(), ORIGIN).unwrap();
+    let mut back = reader.entries_back();
+    assert_eq!(back.nth(600 - 512).unwrap().unwrap().index, 511);
+    fs::remove_file(dir.path().join("tile/entries/001")).unwrap();
+    fs::remove_file(dir.path().join("tile/entries/000")).unwrap();
+    assert_eq!(back.nth(254).unwrap().unwrap().index, 256, "what was read is not read again");
+    assert!(matches!(back.next(), Some(Err(LedgerError::TileMissing(_)))));
+    assert!(back.next().is_none());
 }
 
 #[tokio::test]

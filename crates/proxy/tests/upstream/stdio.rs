@@ -102,22 +102,34 @@ async fn equal_ids_and_tokens_of_two_callers_never_meet() {
 }
 
 #[tokio::test]
-async fn a_servers_request_goes_to_the_listener_and_only_it_may_answer() {
+async fn a_servers_question_goes_to_the_one_call_in_progress_and_only_its_session_may_answer() {
     let (connector, spec) = (connector(), legacy_script(""));
     let ann = connector.open(&spec, &legacy_client(), &owner("ann")).await.unwrap();
     let also_ann = connector.open(&spec, &legacy_client(), &owner("ann")).await.unwrap();
-    let mut own = ann.listen(None).await.unwrap();
-    let call = also_ann.request(tool(5, "ask", json!({}))).await.unwrap();
-    let Some(Message::Request(asked)) = own.next().await.unwrap().unwrap().message().cloned() else { panic!() };
+    let _own = ann.listen(None).await.unwrap();
+    let mut call = also_ann.request(tool(5, "ask", json!({}))).await.unwrap();
+    let Some(Message::Request(asked)) = call.next().await.unwrap().unwrap().message().cloned() else { panic!() };
     assert_eq!(asked.method, "elicitation/create");
     let reply = || Response::result(asked.id.clone(), object(json!({"action": "accept"})));
-    let stranger = also_ann.respond(reply()).await.unwrap_err();
+    let stranger = ann.respond(reply()).await.unwrap_err();
     assert!(matches!(stranger, UpstreamError::UnknownRequest), "{stranger}");
-    ann.respond(reply()).await.unwrap();
+    also_ann.respond(reply()).await.unwrap();
     let got = messages(call).await;
     let [Message::Response(Response { outcome: Outcome::Result(result), .. })] = &got[..] else { panic!("{got:?}") };
     assert_eq!(result["reply"], json!({"result": {"action": "accept"}}));
-    assert!(matches!(ann.respond(reply()).await, Err(UpstreamError::UnknownRequest)), "answered once");
+    assert!(matches!(also_ann.respond(reply()).await, Err(UpstreamError::UnknownRequest)), "answered once");
+}
+
+#[tokio::test]
+async fn with_several_calls_in_progress_it_goes_to_the_listener() {
+    let connector = connector();
+    let session = connector.open(&legacy_script(""), &legacy_client(), &owner("ann")).await.unwrap();
+    let mut own = session.listen(None).await.unwrap();
+    let _hanging = session.request(tool(1, "hang", json!({}))).await.unwrap();
+    let asking = session.request(tool(2, "ask", json!({}))).await.unwrap();
+    let Some(Message::Request(asked)) = own.next().await.unwrap().unwrap().message().cloned() else { panic!() };
+    session.respond(Response::result(asked.id, object(json!({"action": "accept"})))).await.unwrap();
+    assert_eq!(messages(asking).await.len(), 1);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use sallyport_ledger::{LedgerError, LogReader, Verified, VerifierKey, VerifyOpti
 use sallyport_model::{
     AuditEvent, EventKind, PrincipalKind, Rng as _, SystemRng,
     event::{CallFacts, OutcomeStatus},
+    hex,
 };
 use serde_json::json;
 
@@ -47,7 +48,7 @@ pub async fn ask(tour: &mut Tour<'_>, answer: &mut Answer) -> Result<()> {
 fn planted() -> String {
     let mut bytes = [0u8; 18];
     SystemRng.fill(&mut bytes);
-    bytes.iter().fold("ghp_".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    format!("ghp_{}", hex(&bytes))
 }
 
 /// Every event, once all calls of the tour are among them or the time is up; and the calls that are not.

@@ -3,18 +3,22 @@
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use sallyport_model::event::Source;
-use sallyport_web::ClientAddress;
 
-/// The sender of a request.
+use crate::ClientAddress;
+
+/// The sender of a request, as a handler takes it. A request without a [`ClientAddress`] extension gets
+/// a 500: without an address no limit could be counted, so nothing is served.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    pub(crate) address: ClientAddress,
-    pub(crate) headers: HeaderMap,
+pub struct Caller {
+    /// Where the request came from.
+    pub address: ClientAddress,
+    /// The request's headers, as they were sent.
+    pub headers: HeaderMap,
 }
 
 impl Caller {
-    /// For audit events.
-    pub(crate) fn source(&self) -> Source {
+    /// For audit events: the address and at most 200 characters of what the sender calls itself.
+    pub fn source(&self) -> Source {
         let agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         Source {
             address: self.address.0.to_canonical().to_string(),
@@ -26,7 +30,6 @@ impl Caller {
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = (StatusCode, &'static str);
 
-    /// Without an address no limit could be counted: then nothing is served.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let address = parts.extensions.get::<ClientAddress>().copied();
         let address = address.ok_or((StatusCode::INTERNAL_SERVER_ERROR, "the request has no client address"))?;
