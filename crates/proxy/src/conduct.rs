@@ -47,8 +47,7 @@ fn check_task(gate: &Gate, caller: &Authenticated, era: Era, request: &Request) 
     }
     client_rule(&request.method, era).map_err(wrong)?;
     if era == Era::Modern && !declares_tasks(request) {
-        let required = Object::from_iter([("extensions".to_owned(), serde_json::json!({ TASKS_EXTENSION: {} }))]);
-        return Err(wrong(sallyport_mcp::Error::MissingCapability { required }));
+        return Err(wrong(tasks_undeclared()));
     }
     match Target::of(request).map_err(wrong)? {
         Target::Task(task) if !gate.tasks().owned(caller.arrived.served.name(), task, &caller.binding()) => {
@@ -56,6 +55,12 @@ fn check_task(gate: &Gate, caller: &Authenticated, era: Era, request: &Request) 
         }
         _ => Ok(()),
     }
+}
+
+/// What a modern client is told that asks about tasks and did not declare the extension (SEP-2663).
+pub(crate) fn tasks_undeclared() -> sallyport_mcp::Error {
+    let required = Object::from_iter([("extensions".to_owned(), serde_json::json!({ TASKS_EXTENSION: {} }))]);
+    sallyport_mcp::Error::MissingCapability { required }
 }
 
 fn declares_tasks(request: &Request) -> bool {

@@ -10,6 +10,7 @@ use http::StatusCode;
 use sallyport_mcp::{
     Era, Message, Notification, Object, Request, RequestId, RequestMeta, Response as RpcResponse,
     errors::METHOD_NOT_FOUND,
+    meta::TASKS_EXTENSION,
     methods::rule,
     translate::{
         handshake::meta_from_initialize,
@@ -21,6 +22,7 @@ use serde_json::Value;
 
 use crate::{
     authenticate::Authenticated,
+    conduct,
     frames::{Frame, Inlet, Outlet, pipe},
     gate::{Gate, Rejected, header_text},
     modern,
@@ -232,10 +234,17 @@ pub(crate) async fn subscribe(
     let served = &caller.arrived.served;
     let about_error = |error: sallyport_mcp::Error| Refusal::Malformed(error.refuse(Some(request.id.clone())));
     let mut filter = Filter::read(request.params.as_ref()).map_err(about_error)?;
+    if !filter.task_ids.is_empty() && !meta.client_capabilities.extension(TASKS_EXTENSION) {
+        return Err(about_error(conduct::tasks_undeclared()));
+    }
     restrict(gate, caller, &mut filter);
     let slot = gate.slots().take(What::Streams, caller.binding(), gate.config().limits.streams)?;
     let leg = gate.leg(served, caller.principal(), &meta).await?;
     filter.limit_to(&capabilities(leg.as_ref()));
+    if leg.facts().era == Era::Legacy {
+        // What such an upstream says of a task lacks what a modern client is told: it polls.
+        filter.task_ids.clear();
+    }
     let entry = about(&request, meta.protocol_version.as_str(), None);
     let lasting = start(gate, caller, entry, slot).await?;
     let (outlet, inlet) = pipe();

@@ -66,12 +66,9 @@ async fn started(gate: &Gate, posted: &Posted, request: Request, meta: RequestMe
         // what matters from now on is the token that this one brought.
         parked.pending.id = request.id.clone();
         parked.pending.principal = Arc::clone(caller.principal());
-        let question = &parked.question;
-        let answer = retry
-            .response(&question.key, question.id.clone())
-            .map(|response| record::answered(question.input.kind.method(), question.key.clone(), &response.outcome));
+        let answers = parked.questions.iter().filter_map(|question| question.recorded(&retry)).collect();
         let (subject, call) = (caller.subject(posted.bytes), parked.pending.open.call());
-        if let Err(error) = gate.records().answered(&subject, call, answer.into_iter().collect()).await {
+        if let Err(error) = gate.records().answered(&subject, call, answers).await {
             gate.work().run(relay::modern_to_legacy::abandon(parked, Refusal::NoRecord(error), outlet));
             return Ok(inlet);
         }
@@ -101,6 +98,13 @@ async fn started(gate: &Gate, posted: &Posted, request: Request, meta: RequestMe
             }
         }
         gate.work().run(relay::modern_to_modern::run(pending, leg, permitted, meta, continued, outlet));
+    } else if rule(&request.method).kind == Kind::Task {
+        let responses = match retry {
+            Retried::Upstream(continued) => continued.responses,
+            Retried::Not | Retried::Parked(..) => Object::new(),
+        };
+        let about = relay::extension_tasks::About { subject: caller.subject(posted.bytes), meta, responses };
+        gate.work().run(relay::extension_tasks::run(pending, leg, permitted, about, outlet));
     } else {
         gate.work().run(relay::modern_to_legacy::run(pending, leg, permitted, meta, outlet));
     }
@@ -152,7 +156,7 @@ fn answers(method: &str, continued: &Continued) -> Vec<record::Answered> {
 async fn discover(pending: Pending, leg: Arc<dyn UpstreamSession>, outlet: Outlet) {
     let facts = leg.facts();
     let result = match facts.era {
-        Era::Legacy => handshake::discover_result(facts.about.clone(), &VERSIONS, DISCOVER_TTL_MS, false),
+        Era::Legacy => handshake::discover_result(facts.about.clone(), &VERSIONS, DISCOVER_TTL_MS, true),
         Era::Modern => {
             let mut result = facts.about.clone();
             handshake::relay_discover(&mut result, &VERSIONS);

@@ -1,14 +1,19 @@
-//! Calls of modern clients that wait at this gate for an answer to a legacy upstream's question.
+//! Calls of modern clients that wait at this gate for an answer to a legacy upstream's question. The
+//! `tasks/result` of a task that asks is such a call: the gate makes it, and the client answers it.
 //!
 //! They are this node's state and bounded in number and time. A parked call that nobody comes back for
 //! is cancelled at the upstream and closed in the log.
 
 use std::{collections::HashMap, sync::Mutex, time::Instant};
 
-use sallyport_mcp::{RequestId, translate::input::InputRequest};
+use futures::future::join_all;
+use sallyport_mcp::{
+    RequestId,
+    translate::input::{InputRequest, Retry},
+};
 use sallyport_model::{McpSessionId, Rng};
 
-use crate::{pending::Pending, relay::modern_to_legacy::Course};
+use crate::{pending::Pending, record, relay::course::Course, upstream::UpstreamError};
 
 const MOST: usize = 10_000;
 
@@ -22,11 +27,44 @@ pub(crate) struct Question {
     pub(crate) input: InputRequest,
 }
 
+impl Question {
+    /// What the log may know of the answer that `retry` brings, if it does.
+    pub(crate) fn recorded(&self, retry: &Retry) -> Option<record::Answered> {
+        let response = retry.response(&self.key, self.id.clone())?;
+        Some(record::answered(self.input.kind.method(), self.key.clone(), &response.outcome))
+    }
+}
+
 /// A call that waits.
 pub(crate) struct Parked {
     pub(crate) pending: Pending,
     pub(crate) course: Course,
-    pub(crate) question: Question,
+    /// None while a task that was answered goes on.
+    pub(crate) questions: Vec<Question>,
+}
+
+impl Parked {
+    /// Hands the answers that `retry` brings on to the upstream. A question whose answer does not arrive
+    /// stays open.
+    pub(crate) async fn hand_on(&mut self, retry: &Retry) -> Result<(), UpstreamError> {
+        let course = &self.course;
+        let leg = &course.leg;
+        let answers = self.questions.iter().filter_map(|question| {
+            let answer = course.answer(question, retry)?;
+            Some(async move { (question.id.clone(), leg.respond(answer).await) })
+        });
+        let answers: Vec<_> = answers.collect();
+        let mut failed = None;
+        let mut arrived = Vec::new();
+        for (id, answered) in join_all(answers).await {
+            match answered {
+                Ok(()) => arrived.push(id),
+                Err(error) => failed = Some(error),
+            }
+        }
+        self.questions.retain(|question| !arrived.contains(&question.id));
+        failed.map_or(Ok(()), Err)
+    }
 }
 
 /// All calls that wait.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sallyport_mcp::{Object, catalogue::Annotations, methods::ListKind};
+use sallyport_mcp::{Object, catalogue::Annotations, methods::ListKind, translate::tasks::TaskSupport};
 use sallyport_model::{Scope, Timestamp, UpstreamName};
 use sallyport_storage::{Definition, DefinitionKind};
 use serde_json::Value;
@@ -40,6 +40,8 @@ pub struct Tool {
     pub sha256: [u8; 32],
     /// For `Mcp-Param-*`.
     pub input_schema: Option<Arc<Value>>,
+    /// Whether a legacy upstream wants it called as a task.
+    pub task_support: TaskSupport,
     /// What a call needs.
     pub needed: Needed,
 }
@@ -109,6 +111,7 @@ fn tool_of(upstream: &UpstreamName, pin: &Definition) -> Option<Tool> {
         annotations: definition.annotations,
         sha256: pin.sha256,
         input_schema: definition.input_schema.map(Arc::new),
+        task_support: TaskSupport::of(&definition.raw),
         needed: Needed { narrowest: scopes::tool(upstream, &definition.key), group: scopes::group(upstream, group) },
     })
 }

@@ -22,6 +22,8 @@ pub(crate) enum What {
     Bodies,
     /// Requests in progress whose body was a large one.
     LargeBodies,
+    /// Tasks of a legacy upstream that wait for a modern client's input.
+    Tasks,
 }
 
 impl What {
@@ -33,6 +35,7 @@ impl What {
             Self::Sessions => "limits.sessions",
             Self::Bodies => "bodies at once",
             Self::LargeBodies => "bodies over 64 KiB at once",
+            Self::Tasks => "tasks that wait for input at once",
         }
     }
 }

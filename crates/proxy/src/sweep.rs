@@ -66,7 +66,7 @@ impl Gate {
 
 /// Ends a call that waits for a person: on the record first, whatever the upstream does.
 async fn give_up(parked: Parked, why: &'static str) {
-    let Parked { pending, course, .. } = parked;
+    let Parked { pending, course, questions } = parked;
     pending.cancelled(why).await;
-    course.leg.cancel(&course.id, Some(why)).await;
+    course.give_up(&questions, why).await;
 }

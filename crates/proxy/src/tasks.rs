@@ -1,19 +1,62 @@
 //! Whose tasks they are. A task belongs to the principal whose call made it; for everybody else, and
 //! after a restart of the gate, it does not exist.
+//!
+//! Of a modern client's task at a legacy upstream it is also known on which leg it was made and where its
+//! questions wait. Nothing here holds a leg: it ends when nobody uses it, as it would without tasks.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use moka::sync::Cache;
 use sallyport_mcp::Object;
 use sallyport_model::{Binding, UpstreamName};
 use serde_json::Value;
 
+use crate::upstream::UpstreamSession;
+
 const MOST: u64 = 100_000;
-const LIFE: Duration = Duration::from_secs(48 * 3600);
+/// How long a task is known; a legacy upstream is asked to keep it for as long.
+pub(crate) const LIFE: Duration = Duration::from_secs(48 * 3600);
 
 /// The tasks that this node saw made.
 #[derive(Debug)]
-pub(crate) struct Tasks(Cache<(UpstreamName, String), Binding>);
+pub(crate) struct Tasks(Cache<(UpstreamName, String), Arc<Known>>);
+
+/// One task.
+#[derive(Debug)]
+pub(crate) struct Known {
+    owner: Binding,
+    /// On which a modern client's call made it at a legacy upstream.
+    leg: Option<Weak<dyn UpstreamSession>>,
+    /// Taken by one request about the task after the other.
+    pub(crate) asking: tokio::sync::Mutex<Asking>,
+}
+
+impl Known {
+    /// The leg on which the task was made, while it lives.
+    pub(crate) fn leg(&self) -> Option<Arc<dyn UpstreamSession>> {
+        self.leg.as_ref()?.upgrade().filter(|leg| leg.is_alive())
+    }
+}
+
+/// Where the questions of a legacy upstream's task wait for a modern client.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    /// The handle of the parked `tasks/result`.
+    pub(crate) parked: Option<String>,
+    /// Questions so far: no key is used twice (SEP-2663, Task Update Requests).
+    pub(crate) count: u64,
+}
+
+impl Asking {
+    /// A key for the next question.
+    pub(crate) fn key(&mut self) -> String {
+        self.count += 1;
+        format!("input-{}", self.count)
+    }
+}
 
 impl Default for Tasks {
     fn default() -> Self {
@@ -24,16 +67,34 @@ impl Default for Tasks {
 impl Tasks {
     /// Whether `task` was made by this principal at this upstream.
     pub(crate) fn owned(&self, upstream: &UpstreamName, task: &str, binding: &Binding) -> bool {
-        self.0.get(&(upstream.clone(), task.to_owned())).is_some_and(|owner| owner == *binding)
+        self.find(upstream, task, binding).is_some()
+    }
+
+    /// The task, if this principal made it at this upstream.
+    pub(crate) fn find(&self, upstream: &UpstreamName, task: &str, binding: &Binding) -> Option<Arc<Known>> {
+        self.0.get(&(upstream.clone(), task.to_owned())).filter(|known| known.owner == *binding)
     }
 
     /// Remembers the task that a result announces, in either era's form. An id that somebody has
     /// already is not given to another: whether it is free to be announced to `binding`.
     pub(crate) fn learn(&self, upstream: &UpstreamName, result: &Object, binding: &Binding) -> bool {
-        let Some(task) = announced(result) else { return true };
-        let key = (upstream.clone(), task.to_owned());
-        let owner = self.0.entry(key).or_insert_with(|| binding.clone());
-        owner.value() == binding
+        announced(result).is_none_or(|task| self.made(upstream, task, binding, None))
+    }
+
+    /// The same for a task that a modern client's call made on `leg` of a legacy upstream.
+    pub(crate) fn made(
+        &self,
+        upstream: &UpstreamName,
+        task: &str,
+        binding: &Binding,
+        leg: Option<&Arc<dyn UpstreamSession>>,
+    ) -> bool {
+        let known = || {
+            let (owner, leg) = (binding.clone(), leg.map(Arc::downgrade));
+            Arc::new(Known { owner, leg, asking: tokio::sync::Mutex::default() })
+        };
+        let entry = self.0.entry((upstream.clone(), task.to_owned())).or_insert_with(known);
+        entry.value().owner == *binding
     }
 
     /// Leaves in a `tasks/list` result the caller's own.
@@ -76,5 +137,12 @@ mod tests {
         let mut list = json!({"tasks": [{"taskId": "t1"}, {"taskId": "t2"}]}).as_object().unwrap().clone();
         tasks.filter(&files, &mut list, &theirs);
         assert_eq!(list["tasks"], json!([]));
+        assert!(tasks.find(&files, "t1", &mine).is_some() && tasks.find(&files, "t1", &theirs).is_none());
+    }
+
+    #[test]
+    fn a_key_is_given_once() {
+        let mut asking = Asking::default();
+        assert_eq!((asking.key().as_str(), asking.key().as_str()), ("input-1", "input-2"));
     }
 }

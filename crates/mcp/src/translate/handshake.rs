@@ -10,7 +10,7 @@ use crate::{
     errors::Error,
     json::Object,
     meta::{self, ClientCapabilities, LogLevel, RequestMeta, SERVER_INFO, TASKS_EXTENSION},
-    translate::results,
+    translate::{results, tasks},
 };
 
 /// The metadata for each request that a legacy client's session sends to a modern upstream.
@@ -87,7 +87,7 @@ pub fn initialize_result(mut discovered: Object, version: ProtocolVersion, tasks
 /// A legacy upstream's `InitializeResult` as the `DiscoverResult` for a modern client. `supported` is what
 /// the *gate* serves; `cacheScope` is `private`, because what is offered depends on who asks.
 ///
-/// `tasks`: as in [`initialize_result`].
+/// `translated`: whether the gate translates tasks, as in [`initialize_result`].
 ///
 /// # Errors
 /// [`Error::ResultShape`] when `capabilities` is missing or no object.
@@ -95,13 +95,14 @@ pub fn discover_result(
     mut initialized: Object,
     supported: &[ProtocolVersion],
     ttl_ms: u64,
-    tasks: bool,
+    translated: bool,
 ) -> Result<Object, Error> {
     let mut capabilities = take_object(&mut initialized, "capabilities")?;
-    let offers_tasks = capabilities
-        .shift_remove("tasks")
-        .is_some_and(|offer| offer.pointer("/requests/tools/call").is_some_and(Value::is_object));
-    if offers_tasks && tasks {
+    // The extension does not exist in the legacy era: who declares it there offers nothing by it.
+    remove_tasks_extension(&mut capabilities);
+    let offers_tasks = tasks::offered(&capabilities);
+    capabilities.shift_remove("tasks");
+    if offers_tasks && translated {
         declare_tasks(&mut capabilities);
     }
     initialized.shift_remove("protocolVersion");

@@ -71,6 +71,22 @@ fn handshakes_of_one_era_name_the_gates_versions() {
 }
 
 #[test]
+fn a_legacy_upstream_offers_tasks_by_its_own_capability_only() {
+    let extension = json!({"io.modelcontextprotocol/tasks": {}});
+    for (capabilities, offered) in [
+        (json!({"tasks": {"requests": {"tools": {"call": {}}}}}), true),
+        (json!({"tasks": {"list": {}}}), false),
+        (json!({"extensions": extension}), false),
+        (json!({}), false),
+    ] {
+        let initialized = object(json!({"capabilities": capabilities}));
+        let discovered = discover_result(initialized, &ProtocolVersion::ALL, 1, true).expect("translated");
+        let expected = if offered { json!({"extensions": extension}) } else { json!({}) };
+        assert_eq!(discovered["capabilities"], expected, "{capabilities}");
+    }
+}
+
+#[test]
 fn client_sides_cross_both_ways() {
     let params = object(json!({
         "protocolVersion": "2025-11-25",

@@ -50,12 +50,17 @@ pub(crate) async fn run(
     };
     // Before the answer: its client may use the id again then.
     drop(running);
+    conclude(pending, &outlet, ended).await;
+}
+
+/// Ends a call with what came of it.
+pub(super) async fn conclude(pending: Pending, outlet: &Outlet, ended: Result<Response, End>) {
     match ended {
-        Ok(response) => pending.answer(&outlet, response, None).await,
-        Err(End::Upstream(error)) => broke(pending, &outlet, error).await,
-        Err(End::Misled(refusal)) => pending.fail(&outlet, refusal, OutcomeStatus::UpstreamFailed).await,
-        Err(End::Refused(Refusal::Dead(dead))) => pending.withhold(&outlet, dead).await,
-        Err(End::Refused(refusal)) => pending.fail(&outlet, refusal, OutcomeStatus::Refused).await,
+        Ok(response) => pending.answer(outlet, response, None).await,
+        Err(End::Upstream(error)) => broke(pending, outlet, error).await,
+        Err(End::Misled(refusal)) => pending.fail(outlet, refusal, OutcomeStatus::UpstreamFailed).await,
+        Err(End::Refused(Refusal::Dead(dead))) => pending.withhold(outlet, dead).await,
+        Err(End::Refused(refusal)) => pending.fail(outlet, refusal, OutcomeStatus::Refused).await,
         Err(End::Cancelled(why)) => pending.cancelled(why).await,
     }
 }

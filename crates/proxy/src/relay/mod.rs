@@ -3,10 +3,14 @@
 //! Each `run` owns its call to the end: whatever happens, it closes the record, and only then releases
 //! the last bytes.
 
+pub(crate) mod course;
+mod extension_input;
+pub(crate) mod extension_tasks;
 pub(crate) mod legacy_to_legacy;
 pub(crate) mod legacy_to_modern;
 pub(crate) mod modern_to_legacy;
 pub(crate) mod modern_to_modern;
+mod task_in_call;
 mod tasks;
 
 use sallyport_mcp::{Request, RequestMeta};

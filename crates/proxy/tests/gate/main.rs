@@ -4,6 +4,7 @@
 
 mod attacks;
 mod catalogue;
+mod extension_tasks;
 mod limits;
 mod pairs;
 mod processes;

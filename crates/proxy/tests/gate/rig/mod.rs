@@ -1,6 +1,7 @@
 //! A whole gate with upstreams of its own: real store, real tokens, a log that can be held or made to fail.
 
 pub mod client;
+pub mod jobs;
 pub mod log;
 pub mod upstream;
 

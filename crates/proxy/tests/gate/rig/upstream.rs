@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::jobs::Jobs;
+
 /// What travels back with every echo, to be compared byte by byte.
 pub const EXTENSION: &str = r#"{"zeta":1.10,"alpha":1E2,"big":123456789012345678901234567890}"#;
 pub const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
@@ -56,6 +58,8 @@ pub struct Upstream {
     /// Tells `slow` and `hold` to answer.
     pub release: Notify,
     stirred: Notify,
+    /// Its tasks, in the legacy era.
+    pub jobs: Arc<Jobs>,
 }
 
 impl Upstream {
@@ -67,6 +71,7 @@ impl Upstream {
             changes: broadcast::Sender::new(16),
             release: Notify::new(),
             stirred: Notify::new(),
+            jobs: Arc::default(),
         });
         let router = Router::new().fallback(handle).with_state(Arc::clone(&upstream));
         (upstream, format!("{}/mcp", super::serve(router).await))
@@ -134,12 +139,17 @@ impl Upstream {
         self.era == Era::Modern
     }
 
-    fn capabilities() -> Value {
-        json!({
+    fn capabilities(&self) -> Value {
+        let mut capabilities = json!({
             "tools": {"listChanged": true}, "resources": {"subscribe": true, "listChanged": true},
             "prompts": {"listChanged": true}, "completions": {}, "logging": {}, "x-extension": {"on": true},
-            "extensions": {"io.modelcontextprotocol/tasks": {}},
-        })
+        });
+        if self.modern() {
+            capabilities["extensions"] = json!({"io.modelcontextprotocol/tasks": {}});
+        } else {
+            capabilities["tasks"] = json!({"cancel": {}, "requests": {"tools": {"call": {}}}});
+        }
+        capabilities
     }
 
     fn tools(&self) -> Value {
@@ -315,6 +325,9 @@ fn listen_legacy(upstream: Arc<Upstream>, headers: &HeaderMap) -> Response {
 async fn legacy(upstream: Arc<Upstream>, body: &str) -> Response {
     let message: Value = serde_json::from_str(body).unwrap();
     let Some(method) = message["method"].as_str().map(str::to_owned) else {
+        if upstream.jobs.answered(&message) {
+            return empty(StatusCode::ACCEPTED);
+        }
         let waiting = upstream.kept().waiting.remove(message["id"].as_str().unwrap());
         return match waiting {
             Some(waiting) => {
@@ -338,7 +351,7 @@ async fn legacy(upstream: Arc<Upstream>, body: &str) -> Response {
             kept.sessions
         };
         let result = json!({
-            "protocolVersion": message["params"]["protocolVersion"], "capabilities": Upstream::capabilities(),
+            "protocolVersion": message["params"]["protocolVersion"], "capabilities": upstream.capabilities(),
             "serverInfo": {"name": "legacy", "version": "1"}, "instructions": "be kind", "x-extension": {"a": 1},
         });
         let mut response = reply(StatusCode::OK, &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}));
@@ -354,7 +367,7 @@ async fn modern(upstream: Arc<Upstream>, body: &str) -> Response {
     match method.as_str() {
         "server/discover" => {
             let result = json!({
-                "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": Upstream::capabilities(),
+                "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": upstream.capabilities(),
                 "instructions": "be kind", "ttlMs": 60000, "cacheScope": "public", "x-extension": {"a": 1},
             });
             reply(StatusCode::OK, &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}))
@@ -392,6 +405,11 @@ fn listen_modern(upstream: Arc<Upstream>, message: &Value) -> Response {
 
 async fn answer(upstream: Arc<Upstream>, message: Value, method: &str, body: &str) -> Response {
     let id = message["id"].clone();
+    if method.starts_with("tasks/") && upstream.jobs.knows(&message["params"]) {
+        let (sink, receiver) = mpsc::channel(8);
+        tokio::spawn(Arc::clone(&upstream.jobs).serve(message, sink));
+        return stream(receiver);
+    }
     if method != "tools/call" {
         return match upstream.plain(method, &message["params"]) {
             Ok(result) => reply(StatusCode::OK, &json!({"jsonrpc": "2.0", "id": id, "result": result})),
@@ -490,7 +508,8 @@ impl Turn {
             "task" => Ok(
                 json!({"task": {"taskId": "task-1", "status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": null}}),
             ),
-            "late" | "regional" => Ok(text(name)),
+            "late" | "regional" | "either" => Ok(text(name)),
+            "job" | "job_ask" => self.upstream.jobs.call(params),
             _ => Err(json!({"code": -32602, "message": "no such tool"})),
         }
     }
