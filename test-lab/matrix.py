@@ -324,7 +324,7 @@ def difference(seen, own, others):
     for name in seen["tools"]:
         # `execution` is a word of 2025-11-25 alone: a client may drop it when it speaks that version
         # itself, and keep it as unknown when the gate speaks it for it.
-        if all(timeless(seen["definitions"][name]) != timeless(reference["definitions"][name]) for reference in (best, *others)):
+        if all(timeless(seen["definitions"][name]) != timeless(reference["definitions"].get(name, {})) for reference in (best, *others)):
             return f"definition of {name}: {json.dumps(seen['definitions'][name])[:500]}, directly {json.dumps(best['definitions'][name])[:500]}"
     for place, mine in enumerate(seen["calls"]):
         wanted = [best["calls"][place]]
@@ -359,12 +359,14 @@ def judge(cell, gate, references, upstreams):
     # mcp-remote answers its host in the old era whatever it speaks itself; the Inspector does not say.
     if cell.client not in ("mcp-remote", "inspector") and modern != (cell.era != "legacy"):
         return f"spoke {seen['negotiated']} when told {cell.era}"
-    # Without the gate mcp-remote is not needed for a command, so what it sees of one is asked over HTTP.
-    direct = dataclasses.replace(cell, transport="http") if cell.client == "mcp-remote" else cell
+    # Without the gate mcp-remote is not in between a host and a command, so what it sees of one in the era of its
+    # choice is asked over HTTP; but not of `filesystem`, which is another program there (a bridge).
+    elsewhere = cell.client == "mcp-remote" and cell.era == "auto" and cell.server != "filesystem"
+    direct = dataclasses.replace(cell, transport="http") if elsewhere else cell
     own, trouble = references.of(direct, cell.era)
     if own and difference(seen, own, []) is None:
         return None
-    others = [reference for era in CLIENTS[cell.client] if era != cell.era and (reference := references.of(direct, era)[0])]
+    others = [reference for era in CLIENTS[cell.client] if era != cell.era and (reference := references.of(cell, era)[0])]
     if own is None and not others:
         return f"no reference: {trouble}"
     return difference(seen, own, others)
