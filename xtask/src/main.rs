@@ -1,8 +1,9 @@
-//! The house's own checks: `cargo xtask tidy` holds the rules that no lint knows, and
-//! `cargo xtask mutants` proves that the tests notice deliberate breakages.
+//! The house's own checks: `cargo xtask tidy` holds the rules that no lint knows, `cargo xtask mutants` proves that
+//! the tests notice deliberate breakages, and `cargo xtask eval-assess` holds the assessor to its truth tables.
 //!
 //! It is never part of the product and touches nothing outside the tree.
 
+mod eval_assess;
 mod mutants;
 mod tidy;
 mod tree;
@@ -12,6 +13,7 @@ use std::{path::PathBuf, process::ExitCode};
 const USAGE: &str = "\
 usage: cargo xtask tidy
        cargo xtask mutants [--check] [--only ID]...
+       cargo xtask eval-assess [OPTION]...      options of test-lab/assess/eval.py
 ";
 
 fn main() -> ExitCode {
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
             Some(options) => mutants::run(&root(), &options),
             None => return usage(),
         },
+        ["eval-assess", arguments @ ..] => return eval_assess(arguments),
         _ => return usage(),
     };
     match outcome {
@@ -33,6 +36,13 @@ fn main() -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+fn eval_assess(arguments: &[&str]) -> ExitCode {
+    eval_assess::run(&root(), arguments).unwrap_or_else(|error| {
+        eprintln!("xtask: python3: {error}; install Python 3.11 or later");
+        ExitCode::from(3)
+    })
 }
 
 fn usage() -> ExitCode {
