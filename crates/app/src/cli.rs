@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::{assess::Assess, report::Report};
+
 /// The security layer in front of an MCP server.
 #[derive(Debug, Parser)]
 #[command(name = "sallyport", version, about, propagate_version = true)]
@@ -20,9 +22,16 @@ pub enum Command {
     Demo(Demo),
     /// Run the gate in front of your MCP servers.
     Serve(Configured),
+    /// Put the ten questions to an MCP server and score the answers.
+    Assess(Box<Assess>),
+    /// Make a report from a result, compare two, or write this deployment's answers.
+    Report(Box<Report>),
     /// Read and check the audit log.
     #[command(subcommand)]
     Audit(Audit),
+    /// Keep the register of assessed upstreams: record, accept, hold, admit.
+    #[command(subcommand)]
+    Register(Register),
     /// Add and list people of the local directory.
     #[command(subcommand)]
     User(User),
@@ -165,6 +174,107 @@ pub enum Format {
     Jsonl,
     /// OCSF API Activity, one object a line.
     Ocsf,
+}
+
+/// `sallyport register …`
+#[derive(Debug, Subcommand)]
+pub enum Register {
+    /// How every upstream stands.
+    List {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// How one upstream stands, and what led there.
+    Show {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// The upstream.
+        name: String,
+        /// The most entries of its history.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// Print JSON, with the whole document of the assessment that counts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Record an assessment of an upstream.
+    Record {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// The upstream.
+        name: String,
+        /// A result of `sallyport assess --json`.
+        #[arg(long)]
+        result: PathBuf,
+        /// Why a result counts whose target is neither the upstream nor the gate's endpoint for it.
+        #[arg(long, value_name = "REASON")]
+        target_differs: Option<String>,
+    },
+    /// Accept the risk of an upstream as it is now, until a date.
+    Accept {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// The upstream.
+        name: String,
+        /// Who decides, and why.
+        #[command(flatten)]
+        decided: Decided,
+        /// The last day, YYYY-MM-DD, UTC.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        until: String,
+    },
+    /// Stop serving an upstream, whatever its score.
+    Hold {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// The upstream.
+        name: String,
+        /// Who decides, and why.
+        #[command(flatten)]
+        decided: Decided,
+    },
+    /// End a hold or an acceptance: the score decides.
+    Admit {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// The upstream.
+        name: String,
+        /// Who decides, and why.
+        #[command(flatten)]
+        decided: Decided,
+    },
+    /// What needs an assessment or a decision; the answer is no if anything does.
+    Due {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Who decides about an upstream, and why.
+#[derive(Debug, Args)]
+pub struct Decided {
+    /// Who decides.
+    #[arg(long, value_name = "WHO")]
+    pub by: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who answers for the upstream from now on.
+    #[arg(long, value_name = "WHO")]
+    pub owner: Option<String>,
 }
 
 /// `sallyport user …`

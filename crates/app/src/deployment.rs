@@ -28,7 +28,7 @@ use sallyport_outbound::{
     stdio::Spawner,
 };
 use sallyport_proxy::{
-    Deps, Gate, GateConfig, RevocationView,
+    Deps, Gate, GateConfig, RegisterView, RevocationView,
     upstream::{Connector, ConnectorOptions},
 };
 use sallyport_storage::{Store, Tenant, sqlite::SqliteStore};
@@ -42,6 +42,7 @@ use crate::{
     kept,
     keyring::StoreKeyring,
     orphans,
+    register::{Demand, assessor::Assessor, logging::Records, reassess::Schedule},
     secrets::MasterKey,
     wiring::{GateResources, GuardedDocuments},
 };
@@ -64,6 +65,8 @@ pub struct Settings {
     pub tenants: Vec<(sallyport_model::TenantId, String)>,
     /// The gate.
     pub gate: GateConfig,
+    /// What is demanded of upstreams.
+    pub demand: Demand,
     /// The authorization server.
     pub oauth: AuthServerConfig,
     /// Sign-in.
@@ -94,11 +97,13 @@ pub struct Deployment {
     pub rng: Arc<dyn Rng>,
     keys: Arc<KeyRing>,
     revocations: Arc<RevocationView>,
+    register: Arc<RegisterView>,
+    reassess: Option<(Duration, Assessor)>,
     public: Router,
     spawner: Spawner,
     tasks: tokio::task::JoinSet<()>,
-    /// While it is held, revocations are learned of.
-    polling: Option<DropGuard>,
+    /// While they are held, revocations and the register's changes are learned of.
+    polling: Vec<DropGuard>,
     /// How long a revocation can matter to a living token.
     revocation_life: Duration,
 }
@@ -180,13 +185,33 @@ impl Deployment {
         let (gate, store, keys) = (self.gate.clone(), Arc::clone(&self.store), Arc::clone(&self.keys));
         let (recorder, clock, rng) = (Arc::clone(&self.recorder), Arc::clone(&self.clock), Arc::clone(&self.rng));
         let polling = Arc::clone(&self.revocations).poll_on_own_thread(Arc::clone(&store));
-        self.polling = Some(polling.context("the revocation log cannot be polled")?);
+        self.polling.push(polling.context("the revocation log cannot be polled")?);
+        self.start_register().await?;
         self.tasks.spawn(gate.clone().keep_sweeping());
         self.tasks.spawn(gate.strangers().keep_flushing(recorder, Arc::clone(&clock), rng));
         self.tasks.spawn(keep_keys(keys));
         self.tasks.spawn(kept::keep_keeping(self.log.clone()));
         self.tasks.spawn(keep_purging(store, Arc::clone(&self.revocations), clock, self.revocation_life));
         self.record(EventKind::Started, json!({ "version": env!("CARGO_PKG_VERSION") })).await
+    }
+
+    /// Starts what keeps the register: reading it, recording its changes, and the schedule.
+    async fn start_register(&mut self) -> Result<()> {
+        self.register.poll(self.store.as_ref()).await.context("the register of assessed upstreams cannot be read")?;
+        let polling = Arc::clone(&self.register).poll_on_own_thread(Arc::clone(&self.store));
+        self.polling.push(polling.context("the register of assessed upstreams cannot be polled")?);
+        let records = Records {
+            store: Arc::clone(&self.store),
+            recorder: Arc::clone(&self.recorder),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+        };
+        self.tasks.spawn(records.clone().keep_recording(self.register.number()));
+        if let Some((every, assessor)) = self.reassess.take() {
+            let schedule = Schedule::new(every, records, Arc::clone(&self.register));
+            self.tasks.spawn(schedule.keep(Arc::new(assessor)));
+        }
+        Ok(())
     }
 
     /// Stops, after the listeners were told to: calls in progress may finish for a while, what is left is
@@ -243,6 +268,10 @@ impl Base {
         let revocations = Arc::new(RevocationView::default());
         let keys = Arc::new(LateKeys::default());
         let spawner = Spawner::new();
+        let names = settings.gate.upstreams.iter().map(|offered| offered.name().clone()).collect();
+        let register = Arc::new(RegisterView::new(settings.demand.minimum, names));
+        let assessor = Assessor::new(&settings.gate.upstreams, Arc::clone(&self.clock), Arc::clone(&self.rng));
+        let reassess = settings.demand.reassess_every.map(|every| (every, assessor));
         let gate = Gate::new(
             settings.gate,
             Deps {
@@ -253,6 +282,7 @@ impl Base {
                 keys: keys.clone(),
                 connector: Arc::new(Connector::new(ConnectorOptions::default(), spawner.clone())),
                 revocations: Arc::clone(&revocations),
+                admission: register.clone(),
             },
         );
         gate.load_pins().await?;
@@ -296,10 +326,12 @@ impl Base {
             rng: self.rng,
             keys: authserver.keys(),
             revocations,
+            register,
+            reassess,
             public,
             spawner,
             tasks: tokio::task::JoinSet::new(),
-            polling: None,
+            polling: Vec::new(),
             revocation_life,
         })
     }

@@ -14,6 +14,7 @@ mod kept;
 mod keyring;
 mod listeners;
 mod orphans;
+mod register;
 mod secrets;
 mod tour;
 mod wiring;
@@ -59,7 +60,10 @@ fn run(command: Command) -> anyhow::Result<End> {
         Command::Completions { shell } => commands::manual::completions(shell),
         Command::Manual => commands::manual::page(),
         Command::Config(command) => commands::config::run(command),
+        Command::Assess(command) => runtime()?.block_on(commands::assess::run(*command)),
+        Command::Report(command) => runtime()?.block_on(commands::report::run(*command)),
         Command::Audit(command) => runtime()?.block_on(commands::audit::run(command)),
+        Command::Register(command) => runtime()?.block_on(commands::register::run(command)),
         Command::User(command) => runtime()?.block_on(commands::user::run(command)),
         Command::Doctor(command) => runtime()?.block_on(commands::doctor::run(command)),
         Command::Serve(command) => runtime()?.block_on(commands::serve::run(command)),

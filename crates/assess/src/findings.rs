@@ -55,8 +55,12 @@ impl Findings {
 
     /// Nobody could tell, but the vendor states that the control is there. What was decided stays.
     pub fn attest(&self, check: &'static str, statement: impl Into<String>) {
-        let finding =
-            Finding { result: CheckResult::Pass, observed: statement.into(), source: Source::Attested, exchanges: Vec::new() };
+        let finding = Finding {
+            result: CheckResult::Pass,
+            observed: statement.into(),
+            source: Source::Attested,
+            exchanges: Vec::new(),
+        };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.get(check).is_none_or(|before| before.result == CheckResult::NotAssessable) {
             all.insert(check, finding);

@@ -38,6 +38,8 @@ struct TicketList {
 
 #[derive(Serialize, JsonSchema)]
 struct CustomerList {
+    /// What the search was for, as it was given.
+    searched_for: String,
     customers: Vec<Customer>,
 }
 
@@ -153,7 +155,8 @@ impl HelpDesk {
         open_world_hint = false
     ))]
     async fn search_customers(&self, Parameters(wanted): Parameters<SearchCustomers>) -> Json<CustomerList> {
-        Json(CustomerList { customers: self.desk().find_customers(&wanted.text) })
+        let customers = self.desk().find_customers(&wanted.text);
+        Json(CustomerList { searched_for: wanted.text, customers })
     }
 
     /// Show the settings of the nightly invoice upload.

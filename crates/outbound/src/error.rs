@@ -119,6 +119,9 @@ pub enum Error {
     /// A pipe to a process failed.
     #[error("the pipe to the process failed: {0}")]
     Pipe(io::Error),
+    /// No port of this machine can be listened on.
+    #[error("cannot listen on 127.0.0.1: {0}")]
+    Listen(io::Error),
     /// The gate is stopping and starts nothing any more.
     #[error("no process is started any more: the gate is stopping")]
     Stopping,

@@ -26,10 +26,13 @@ use tokio::{
 };
 use url::{Host, Position, Url};
 
-use crate::{AddressPolicy, Error, tls};
+use crate::{
+    AddressPolicy, Error,
+    tls::{self, Connector},
+};
 
 /// At most so many addresses of a name are looked at.
-const MAX_ADDRESSES: usize = 8;
+pub(crate) const MAX_ADDRESSES: usize = 8;
 
 /// Turns a name into addresses.
 #[async_trait]
@@ -89,27 +92,7 @@ pub struct Document {
 pub struct DocumentClient {
     policy: AddressPolicy,
     resolver: Arc<dyn Resolver>,
-    tls: tokio_rustls_connector::Connector,
-}
-
-mod tokio_rustls_connector {
-    use std::{fmt, sync::Arc};
-
-    /// `TlsConnector`, with the `Debug` that it lacks.
-    #[derive(Clone)]
-    pub(super) struct Connector(pub(super) tokio_rustls::TlsConnector);
-
-    impl Connector {
-        pub(super) fn new(config: rustls::ClientConfig) -> Self {
-            Self(tokio_rustls::TlsConnector::from(Arc::new(config)))
-        }
-    }
-
-    impl fmt::Debug for Connector {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("TlsConnector")
-        }
-    }
+    tls: Connector,
 }
 
 impl DocumentClient {
@@ -124,7 +107,7 @@ impl DocumentClient {
     ) -> Result<Self, Error> {
         let mut config = tls::client_config(extra_roots, None)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { policy, resolver, tls: tokio_rustls_connector::Connector::new(config) })
+        Ok(Self { policy, resolver, tls: Connector::new(config) })
     }
 
     /// Fetches `url` with GET.
@@ -146,9 +129,7 @@ impl DocumentClient {
         if !target.tls {
             return exchange(tcp, &target, limits).await;
         }
-        let name = ServerName::try_from(target.host.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| Error::BadUrl { host: target.host.clone(), why: "its host is no valid TLS name" })?;
-        let stream = self.tls.0.connect(name, tcp).await.map_err(|source| target.unreachable(source))?;
+        let stream = self.tls.0.connect(target.tls_name()?, tcp).await.map_err(|source| target.unreachable(source))?;
         exchange(stream, &target, limits).await
     }
 
@@ -183,19 +164,19 @@ impl DocumentClient {
 }
 
 /// A URL taken apart.
-struct Target {
-    tls: bool,
+pub(crate) struct Target {
+    pub(crate) tls: bool,
     /// As in the URL: IPv6 in brackets.
-    host: String,
-    literal: Option<IpAddr>,
-    port: u16,
+    pub(crate) host: String,
+    pub(crate) literal: Option<IpAddr>,
+    pub(crate) port: u16,
     /// `Host`'s value: the port only where it is not the scheme's own.
-    authority: String,
-    path: String,
+    pub(crate) authority: String,
+    pub(crate) path: String,
 }
 
 impl Target {
-    fn of(url: &Url) -> Result<Self, Error> {
+    pub(crate) fn of(url: &Url) -> Result<Self, Error> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let bad = |why| Error::BadUrl { host: host.clone(), why };
         let tls = match url.scheme() {
@@ -221,15 +202,19 @@ impl Target {
         Ok(Self { tls, host, literal, port, authority, path })
     }
 
-    fn unreachable(&self, source: io::Error) -> Error {
+    pub(crate) fn tls_name(&self) -> Result<ServerName<'static>, Error> {
+        ServerName::try_from(self.host.trim_matches(['[', ']']).to_owned())
+            .map_err(|_| Error::BadUrl { host: self.host.clone(), why: "its host is no valid TLS name" })
+    }
+    pub(crate) fn unreachable(&self, source: io::Error) -> Error {
         Error::Connect { host: self.host.clone(), source }
     }
-    fn broken(&self, source: hyper::Error) -> Error {
+    pub(crate) fn broken(&self, source: hyper::Error) -> Error {
         Error::Exchange { host: self.host.clone(), source }
     }
 }
 
-async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+pub(crate) async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         #[expect(clippy::disallowed_methods, reason = "this crate is where connections are opened")]

@@ -4,16 +4,23 @@
 //! |---|---|---|
 //! | [`guard`] | one document of a stranger's URL (client metadata, key sets) | anybody: guarded against SSRF |
 //! | [`http`] | an upstream's MCP endpoint, pooled and streaming | the administrator's configuration |
+//! | [`probe`] | any request to a server under assessment, streaming | a hostile target: checked by the caller's policy, resolved once |
 //! | [`stdio`] | an upstream that is a process | the administrator's configuration |
+//! | [`loopback`] | the redirect that ends a sign-in in a browser | nowhere: it waits |
+//! | [`command`] | a program that runs once and ends | the operator's file |
 //!
 //! It never follows a redirect, never sends a header that its caller did not write (`Host` and
-//! `Content-Length` apart), never runs a shell, and never spawns from anything but a [`stdio::StdioSpec`].
+//! `Content-Length` apart), never runs a shell, and never spawns from anything but a
+//! [`stdio::StdioSpec`] or a [`command::CommandSpec`].
 
 mod address;
+pub mod command;
 mod error;
 pub mod guard;
 pub mod http;
 mod lines;
+pub mod loopback;
+pub mod probe;
 pub mod stdio;
 mod tls;
 #[cfg(test)]

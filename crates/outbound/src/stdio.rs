@@ -63,6 +63,14 @@ impl StdioSpec {
     pub fn command(&self) -> &str {
         &self.command
     }
+    /// The arguments, as they go to the process.
+    pub fn args(&self) -> &[String] {
+        &self.args
+    }
+    /// The names of the variables that the configuration sets, and their values.
+    pub fn env(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.env.iter().map(|(name, value)| (name.as_str(), value))
+    }
     /// The working directory, where one is configured.
     pub fn cwd(&self) -> Option<&Path> {
         self.cwd.as_deref()
@@ -266,10 +274,10 @@ fn command(spec: &StdioSpec) -> tokio::process::Command {
 
 /// A process group. Dropping it kills what is left of the group, so that also a runtime that is torn
 /// down leaves nothing behind.
-struct Group(Pid);
+pub(crate) struct Group(Pid);
 
 impl Group {
-    fn of(pid: u32) -> Option<Self> {
+    pub(crate) fn of(pid: u32) -> Option<Self> {
         i32::try_from(pid).ok().and_then(Pid::from_raw).map(Self)
     }
     fn signal(&self, signal: Signal) {

@@ -1,12 +1,28 @@
 //! TLS settings: which roots are trusted, and who we are.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sallyport_model::Secret;
 
 use crate::Error;
+
+/// `TlsConnector`, with the `Debug` that it lacks.
+#[derive(Clone)]
+pub(crate) struct Connector(pub(crate) tokio_rustls::TlsConnector);
+
+impl Connector {
+    pub(crate) fn new(config: ClientConfig) -> Self {
+        Self(tokio_rustls::TlsConnector::from(Arc::new(config)))
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsConnector")
+    }
+}
 
 /// A client certificate for mutual TLS.
 #[derive(Debug, Clone)]

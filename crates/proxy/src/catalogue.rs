@@ -73,7 +73,7 @@ impl Gate {
     pub async fn load_pins(&self) -> Result<(), StoreError> {
         for served in self.all_served() {
             let pins = self.store().pinned(served.name()).await?;
-            served.set_live(Live::of(served.name(), &pins));
+            served.set_live(Live::of(served.name(), &pins, &pins));
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ use sallyport_oauth::KeySource;
 use sallyport_storage::Store;
 
 use crate::{
+    admission::{Admission, Held},
     authenticate::{Authenticated, VerifiedTokens, authenticate, bearer},
     config::GateConfig,
     cors, delete, discovery,
@@ -65,6 +66,8 @@ pub struct Deps {
     pub connector: Arc<Connector>,
     /// Fed by a poller of the app's.
     pub revocations: Arc<RevocationView>,
+    /// Which upstreams may be served.
+    pub admission: Arc<dyn Admission>,
 }
 
 /// The gate. Cheap to clone.
@@ -151,6 +154,9 @@ impl Gate {
     }
     pub(crate) fn revocations(&self) -> &RevocationView {
         &self.0.deps.revocations
+    }
+    pub(crate) fn admission(&self) -> &dyn Admission {
+        self.0.deps.admission.as_ref()
     }
     pub(crate) fn records(&self) -> &Records {
         &self.0.records
@@ -301,7 +307,8 @@ pub struct Health {
 }
 
 impl Gate {
-    /// Whether this node may serve: its log takes events and its view of revocations is fresh.
+    /// Whether this node may serve: its log takes events, its view of revocations is fresh, and so is its view
+    /// of the register where that decides.
     pub fn health(&self) -> Health {
         let mut faults = BTreeMap::new();
         if let Err(error) = self.records().recorder.ready() {
@@ -309,6 +316,9 @@ impl Gate {
         }
         if !self.revocations().leased() {
             faults.insert("revocations", crate::revocation::Dead::Unknown.to_string());
+        }
+        if !self.admission().is_known() {
+            faults.insert("admission", Held::Unknown.to_string());
         }
         Health { ready: faults.is_empty(), faults }
     }

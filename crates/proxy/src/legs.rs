@@ -130,13 +130,19 @@ impl Legs {
         Ok((Arc::clone(leg), evicted))
     }
 
-    /// Takes those that were not used for `idle`, or are held by somebody of whom `dead` says so.
-    pub(crate) fn stale(&self, idle: Duration, dead: impl Fn(&Principal) -> bool) -> Vec<Arc<dyn UpstreamSession>> {
+    /// Takes those that were not used for `idle`, or of whose holder and upstream `dead` says so.
+    pub(crate) fn stale(
+        &self,
+        idle: Duration,
+        dead: impl Fn(&Principal, &UpstreamName) -> bool,
+    ) -> Vec<Arc<dyn UpstreamSession>> {
         let Ok(mut all) = self.0.lock() else { return Vec::new() };
         let in_use = |leg: &Leg| leg.session.get().is_some_and(|session| Arc::strong_count(session) > 1);
-        let due =
-            |leg: &Leg| leg.used.lock().map_or(true, |used| dead(&used.1) || (used.0.elapsed() > idle && !in_use(leg)));
-        let keys: Vec<Key> = all.iter().filter(|(_, leg)| due(leg)).map(|(key, _)| key.clone()).collect();
+        let due = |key: &Key, leg: &Leg| {
+            let used = leg.used.lock();
+            used.map_or(true, |used| dead(&used.1, &key.upstream) || (used.0.elapsed() > idle && !in_use(leg)))
+        };
+        let keys: Vec<Key> = all.iter().filter(|(key, leg)| due(key, leg)).map(|(key, _)| key.clone()).collect();
         keys.iter().filter_map(|key| all.remove(key)).filter_map(|leg| leg.session.get().cloned()).collect()
     }
 }

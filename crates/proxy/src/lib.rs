@@ -8,6 +8,7 @@
 //! skips a stage does not compile. The client's token, cookies and headers end at `authenticate` and
 //! `read`: nothing of them has a way into [`upstream`].
 
+pub mod admission;
 mod authenticate;
 mod authorize;
 pub mod catalogue;
@@ -31,6 +32,7 @@ mod read;
 mod receive;
 mod record;
 mod refusal;
+pub mod register;
 mod relay;
 mod respond;
 pub mod revocation;
@@ -48,8 +50,10 @@ mod testing;
 pub mod upstream;
 mod work;
 
+pub use admission::{Admission, Held};
 pub use config::{GateConfig, Group, Limits, Offered, Tenants};
 pub use gate::{Deps, Gate, Health};
 pub use receive::Peer;
+pub use register::RegisterView;
 pub use revocation::RevocationView;
 pub use served::{ScopeMeaning, Served, Tool};

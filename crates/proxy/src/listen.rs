@@ -1,7 +1,8 @@
 //! Streams that outlive a call: a legacy client's GET, a modern client's `subscriptions/listen`.
 //!
 //! Their opening is in the log before their first byte. They end when the client goes away, the
-//! session ends, the upstream ends them, the principal is revoked or the token runs out.
+//! session ends, the upstream ends them or is not served any more, the principal is revoked or the token runs
+//! out.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -31,6 +32,8 @@ use crate::{
     refusal::Refusal,
     relay::{legacy_to_legacy, legacy_to_modern::initialize_params},
     respond::Reply,
+    revocation::Dead,
+    served::Served,
     sessions::{Elsewhere, Session},
     slots::{Slot, What},
     upstream::{Delivered, Outgoing, UpstreamError, UpstreamSession, UpstreamStream},
@@ -42,6 +45,7 @@ const WATCH: Duration = Duration::from_millis(250);
 /// A stream in progress.
 struct Lasting {
     gate: Gate,
+    served: Arc<Served>,
     principal: Arc<Principal>,
     open: Open,
     _slot: Slot,
@@ -53,6 +57,9 @@ impl Lasting {
         loop {
             if self.gate.revocations().check(&self.principal).is_err() {
                 return "revoked";
+            }
+            if self.gate.admitted(&self.served).is_err() {
+                return "the upstream is not served any more";
             }
             if self.principal.expires_at <= self.gate.clock().now() {
                 return "the token ran out";
@@ -75,7 +82,14 @@ impl Lasting {
 pub(crate) async fn get(gate: &Gate, caller: Authenticated) -> Reply {
     let served = Arc::clone(&caller.arrived.served);
     let last = header_text(&caller.arrived.headers, "last-event-id").map(str::to_owned);
-    let posted = Posted { caller, bytes: 0, large: None };
+    let admitted = match gate.admit(&served) {
+        Ok(admitted) => admitted,
+        Err(held) => {
+            let refusal = Refusal::Dead(Dead::Held(held));
+            return gate.refuse(&caller, Rejected::unread("GET", 0), refusal).await.into();
+        }
+    };
+    let posted = Posted { caller, bytes: 0, large: None, _admitted: admitted };
     match opened(gate, &posted, last).await {
         Ok(inlet) => Reply::Coming { inlet, served, era: Era::Legacy },
         Err(refusal) => gate.refuse(&posted.caller, Rejected::unread("GET", 0), refusal).await.into(),
@@ -121,7 +135,8 @@ async fn legacy_stream(session: &Session, last: Option<&str>) -> Result<Upstream
 async fn start(gate: &Gate, caller: &Authenticated, entry: About, slot: Slot) -> Result<Lasting, Refusal> {
     let kinds = (EventKind::StreamOpened, EventKind::StreamClosed);
     let open = gate.records().open_lasting(&caller.subject(0), entry, kinds.0, kinds.1).await?;
-    Ok(Lasting { gate: gate.clone(), principal: Arc::clone(caller.principal()), open, _slot: slot })
+    let served = Arc::clone(&caller.arrived.served);
+    Ok(Lasting { gate: gate.clone(), served, principal: Arc::clone(caller.principal()), open, _slot: slot })
 }
 
 /// A legacy upstream's stream, event by event. Answers of suspended calls are released on their record.

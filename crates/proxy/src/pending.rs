@@ -10,6 +10,7 @@ use sallyport_mcp::{Era, Message, Outcome, RequestId, Response, methods::ListKin
 use sallyport_model::{Principal, event::OutcomeStatus};
 
 use crate::{
+    admission::Held,
     authorize,
     frames::{Frame, Outlet},
     gate::Gate,
@@ -45,7 +46,7 @@ impl Pending {
         if let Err(refusal) = self.screen(&mut response).await {
             return self.fail(outlet, refusal, OutcomeStatus::UpstreamFailed).await;
         }
-        if let Err(dead) = self.gate.revocations().check(&self.principal) {
+        if let Err(dead) = self.alive() {
             return self.withhold(outlet, dead).await;
         }
         let status = self.status(&response);
@@ -78,22 +79,30 @@ impl Pending {
         }
     }
 
-    /// Refuses to release anything more to a principal who was revoked meanwhile, or while the gate stops.
+    /// Refuses to release anything more to a principal who was revoked meanwhile, of an upstream that is not
+    /// served any more, or while the gate stops.
     pub(crate) async fn withhold(self, outlet: &Outlet, dead: Dead) {
         let status = if dead == Dead::Stopped { OutcomeStatus::Cancelled } else { OutcomeStatus::Refused };
         self.fail(outlet, Refusal::Dead(dead), status).await;
     }
 
-    /// Whether the principal may still be sent something.
+    /// Whether the principal may still be sent something of this upstream.
     pub(crate) fn alive(&self) -> Result<(), Dead> {
-        self.gate.revocations().check(&self.principal)
+        self.gate.revocations().check(&self.principal)?;
+        self.gate.admitted(&self.served).map_err(Dead::Held)
     }
 
-    /// Resolves once the principal is revoked or the gate stops, so that a quiet call does not outlive it.
+    /// Resolves once the principal is revoked, the upstream held or the gate stops, so that a quiet call does
+    /// not outlive it.
     pub(crate) async fn revoked(&self) -> Dead {
         loop {
             if let Err(Dead::Revoked) = self.alive() {
                 return Dead::Revoked;
+            }
+            if let Err(held) = self.gate.admitted(&self.served)
+                && held != Held::Unknown
+            {
+                return Dead::Held(held);
             }
             tokio::select! {
                 () = tokio::time::sleep(WATCH) => {}

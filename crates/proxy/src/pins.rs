@@ -50,7 +50,8 @@ impl Gate {
             }
             all.extend(pins);
         }
-        served.set_live(Live::of(served.name(), &all));
+        let stored = if differs { self.store().pinned(served.name()).await? } else { before };
+        served.set_live(Live::of(served.name(), &all, &stored));
         Ok(differs)
     }
 

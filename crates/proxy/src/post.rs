@@ -14,6 +14,7 @@ use sallyport_mcp::{
 use serde_json::Value;
 
 use crate::{
+    admission::{Admitted, Held},
     authenticate::Authenticated,
     frames::{Frame, pipe},
     gate::{Gate, Rejected, header_text},
@@ -22,6 +23,7 @@ use crate::{
     record::{About, arguments},
     refusal::Refusal,
     respond::{self, Reply},
+    revocation::Dead,
     sanitise::sanitise_text,
     slots::{Slot, What},
 };
@@ -52,12 +54,20 @@ pub(crate) async fn post(gate: &Gate, caller: Authenticated, body: axum::body::B
     };
     let parsed = parse(&limits, headers, &bytes).await;
     drop(reading);
-    let posted = Posted { caller, bytes: bytes.len(), large: large.map(Arc::new) };
+    let length = bytes.len();
     drop(bytes);
-    match parsed {
-        Ok(Incoming::One(message)) => one(gate, posted, message).await,
-        Ok(Incoming::Batch(messages)) => batch(gate, posted, messages).await.into(),
-        Err(refusal) => unread(gate, &posted.caller, "malformed", posted.bytes, refusal).await,
+    let incoming = match parsed {
+        Ok(incoming) => incoming,
+        Err(refusal) => return unread(gate, &caller, "malformed", length, refusal).await,
+    };
+    let admitted = match gate.admit(&caller.arrived.served) {
+        Ok(admitted) => admitted,
+        Err(held) => return not_admitted(gate, &caller, length, &incoming, held).await,
+    };
+    let posted = Posted { caller, bytes: length, large: large.map(Arc::new), _admitted: admitted };
+    match incoming {
+        Incoming::One(message) => one(gate, posted, message).await,
+        Incoming::Batch(messages) => batch(gate, posted, messages).await.into(),
     }
 }
 
@@ -67,12 +77,24 @@ async fn unread(gate: &Gate, caller: &Authenticated, what: &str, bytes: usize, r
     gate.refuse(caller, Rejected { era, ..Rejected::unread(what, bytes) }, refusal).await.into()
 }
 
+/// Refuses what is for an upstream that is not served.
+async fn not_admitted(gate: &Gate, caller: &Authenticated, bytes: usize, incoming: &Incoming, held: Held) -> Reply {
+    let refusal = Refusal::Dead(Dead::Held(held));
+    let rejected = match incoming {
+        Incoming::One(message) => rejected(message, bytes, era_of(message, &caller.arrived.headers, &refusal)),
+        Incoming::Batch(_) => Rejected::unread("batch", bytes),
+    };
+    gate.refuse(caller, rejected, refusal).await.into()
+}
+
 /// One message on its way through the gate.
 pub(crate) struct Posted {
     pub(crate) caller: Authenticated,
     pub(crate) bytes: usize,
     /// The place of a large body; kept until its calls are over.
     pub(crate) large: Option<Arc<Slot>>,
+    /// That its upstream is served. There is no other way to one.
+    pub(crate) _admitted: Admitted,
 }
 
 async fn one(gate: &Gate, posted: Posted, message: Message) -> Reply {

@@ -32,8 +32,8 @@ pub(crate) enum Refusal {
     /// A token that is not good here.
     #[error("the access token is not valid here")]
     BadToken(TokenFault),
-    /// A token that was good once, or may be.
-    #[error("{}", if *.0 == Dead::Stopped { "the gate stopped" } else { "the access token is not valid any more" })]
+    /// A token that was good once, or may be; or an upstream that is not served.
+    #[error("{}", dead_text(.0))]
     Dead(Dead),
     /// Denied.
     #[error("{}", deny_text(.0))]
@@ -77,6 +77,14 @@ pub(crate) enum Refusal {
     Store,
 }
 
+fn dead_text(dead: &Dead) -> String {
+    match dead {
+        Dead::Stopped => "the gate stopped".to_owned(),
+        Dead::Held(held) => format!("this server is not available at this gate: {held}; ask the operator"),
+        Dead::Revoked | Dead::Unknown => "the access token is not valid any more".to_owned(),
+    }
+}
+
 fn deny_text(reason: &Reason) -> String {
     match reason {
         Reason::InsufficientScope { .. } => "the access token does not cover this operation".to_owned(),
@@ -90,6 +98,13 @@ fn deny_text(reason: &Reason) -> String {
 }
 
 impl Refusal {
+    /// The HTTP status of the answer to a request that has an id. An upstream that is not served is told in a
+    /// JSON-RPC error under 200: clients lose the body of any other status, and some of them wait for an answer
+    /// for ever then (python-sdk 3091). What has no id, and so no answer, gets its status.
+    pub(crate) fn answer_status(&self, era: Era) -> StatusCode {
+        if matches!(self, Self::Dead(Dead::Held(_))) { StatusCode::OK } else { self.status(era) }
+    }
+
     /// The HTTP status towards a client of `era`.
     pub(crate) fn status(&self, era: Era) -> StatusCode {
         match self {
@@ -99,7 +114,7 @@ impl Refusal {
             Self::NoToken | Self::TokenPlace | Self::BadToken(_) | Self::Dead(Dead::Revoked) => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Dead(Dead::Unknown | Dead::Stopped) | Self::NoRecord(_) | Self::Store => {
+            Self::Dead(Dead::Unknown | Dead::Stopped | Dead::Held(_)) | Self::NoRecord(_) | Self::Store => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Denied(reason) => denied_status(reason, era),
@@ -124,6 +139,7 @@ impl Refusal {
             Self::Dead(Dead::Revoked) => "token_revoked",
             Self::Dead(Dead::Unknown) => "revocations_unknown",
             Self::Dead(Dead::Stopped) => "gate_stopped",
+            Self::Dead(Dead::Held(held)) => held.code(),
             Self::Denied(reason) => reason.code(),
             Self::Malformed(_) => "malformed",
             Self::Http { .. } => "http",
@@ -150,7 +166,7 @@ impl Refusal {
             | Self::ExecutedUnrecorded
             | Self::Store
             | Self::Upstream { .. }
-            | Self::Dead(Dead::Unknown | Dead::Stopped) => {
+            | Self::Dead(Dead::Unknown | Dead::Stopped | Dead::Held(_)) => {
                 (errors::INTERNAL_ERROR, Some(json!({ "reason": self.code() })))
             }
             // Which check a token failed is for the log; a stranger learns nothing from probing.

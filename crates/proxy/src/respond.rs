@@ -100,8 +100,10 @@ pub(crate) fn empty(status: StatusCode) -> Response {
 
 /// A refusal: status, JSON-RPC error, and the challenge where one is due.
 pub(crate) fn refused(refusal: &Refusal, id: Option<RequestId>, served: Option<&Served>, era: Era) -> Response {
-    let rpc = refusal.rpc().response(id.or_else(|| refusal.id()));
-    let mut response = json(refusal.status(era), &Message::Response(rpc));
+    let id = id.or_else(|| refusal.id());
+    let status = if id.is_some() { refusal.answer_status(era) } else { refusal.status(era) };
+    let rpc = refusal.rpc().response(id);
+    let mut response = json(status, &Message::Response(rpc));
     let headers = response.headers_mut();
     if let Some(served) = served
         && let Some(text) = challenge(refusal, served.resource_metadata(), &served.offered().initial_scopes())

@@ -18,13 +18,15 @@ use sallyport_model::{Actor, Binding, Principal, Timestamp};
 use sallyport_storage::{Revocation, RevocationSubject, Store, StoreError};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::admission::Held;
+
 /// How long a view may go without a successful poll before it denies.
 pub const LEASE: Duration = Duration::from_secs(2);
 /// How often the store is asked.
 pub const POLL: Duration = Duration::from_millis(250);
 const PAGE: usize = 1000;
 
-/// Why a verified token is refused all the same.
+/// Why a verified token is refused all the same, or what it asked for is not released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Dead {
     /// It, its grant, session, person, agent, client or tenant was revoked.
@@ -36,6 +38,9 @@ pub enum Dead {
     /// This node stops.
     #[error("the gate stopped")]
     Stopped,
+    /// The upstream is not served, or not any more.
+    #[error("the upstream is not served: {0}")]
+    Held(Held),
 }
 
 /// A node's view of the revocation log.

@@ -11,7 +11,7 @@ use std::{
 
 use sallyport_mcp::{Object, catalogue::Annotations, methods::ListKind, translate::tasks::TaskSupport};
 use sallyport_model::{Scope, Timestamp, UpstreamName};
-use sallyport_storage::{Definition, DefinitionKind};
+use sallyport_storage::{Definition, DefinitionKind, Digest, definitions_digest};
 use serde_json::Value;
 
 use crate::{
@@ -54,17 +54,19 @@ impl Tool {
 }
 
 /// What is pinned of an upstream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Live {
     tools: BTreeMap<String, Arc<Tool>>,
     /// A server of both eras may word one definition in two ways; both are pinned then.
     hashes: HashMap<(DefinitionKind, String), Vec<[u8; 32]>>,
+    definitions: Digest,
 }
 
 impl Live {
-    /// From pins.
-    pub(crate) fn of(upstream: &UpstreamName, pins: &[Definition]) -> Self {
-        let mut live = Self::default();
+    /// From pins. `stored` are those that the store keeps: one wording a name.
+    pub(crate) fn of(upstream: &UpstreamName, pins: &[Definition], stored: &[Definition]) -> Self {
+        let definitions = definitions_digest(stored);
+        let mut live = Self { tools: BTreeMap::new(), hashes: HashMap::new(), definitions };
         for pin in pins {
             live.hashes.entry((pin.kind, pin.name.clone())).or_default().push(pin.sha256);
             if pin.kind == DefinitionKind::Tool
@@ -84,6 +86,11 @@ impl Live {
         }
     }
 
+    /// One digest over everything that the store keeps.
+    pub(crate) fn definitions(&self) -> &Digest {
+        &self.definitions
+    }
+
     /// All tools, by name.
     pub fn tools(&self) -> impl Iterator<Item = &Arc<Tool>> {
         self.tools.values()
@@ -97,6 +104,12 @@ impl Live {
     /// Whether exactly this definition is pinned.
     pub(crate) fn has(&self, kind: DefinitionKind, name: &str, sha256: &[u8; 32]) -> bool {
         self.hashes.get(&(kind, name.to_owned())).is_some_and(|pinned| pinned.contains(sha256))
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { tools: BTreeMap::new(), hashes: HashMap::new(), definitions: definitions_digest(&[]) }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Housekeeping: what nobody uses any more, and what belongs to somebody who was revoked, ends here.
+//! Housekeeping: what nobody uses any more, and what belongs to somebody who was revoked or to an
+//! upstream that is not served any more, ends here.
 //!
 //! An upstream that is slow to let go of something holds nothing else up.
 
@@ -7,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::{join, join_all};
 use sallyport_model::Principal;
 
-use crate::{gate::Gate, legacy, parked::Parked, revocation::Dead, upstream::UpstreamSession};
+use crate::{gate::Gate, legacy, parked::Parked, revocation::Dead, sessions::Session, upstream::UpstreamSession};
 
 /// How often.
 const EVERY: Duration = Duration::from_millis(500);
@@ -25,14 +26,17 @@ impl Gate {
 
     fn sweep(&self) {
         let idle = self.config().limits.session_idle;
-        for id in self.sessions().stale(idle, |session| session.principal().is_none_or(|who| self.is_dead(&who))) {
+        let over = |session: &Session| {
+            session.principal().is_none_or(|who| self.is_dead(&who)) || self.is_held(&session.upstream)
+        };
+        for id in self.sessions().stale(idle, over) {
             let gate = self.clone();
-            self.work().run(async move { legacy::end(&gate, &id, "idle, gone or revoked").await });
+            self.work().run(async move { legacy::end(&gate, &id, "idle, gone, revoked or held").await });
         }
         for parked in self.parked().expired(false, |parked| parked.pending.alive().is_err()) {
             self.work().run(give_up(parked, "nobody answered"));
         }
-        for leg in self.legs().stale(idle, |principal| self.is_dead(principal)) {
+        for leg in self.legs().stale(idle, |who, upstream| self.is_dead(who) || self.is_held(upstream)) {
             self.close_leg(leg);
         }
     }
@@ -51,7 +55,7 @@ impl Gate {
         let parked = self.parked().expired(true, |_| true);
         let parked = join_all(parked.into_iter().map(|parked| parked.pending.cancelled("the gate stopped")));
         join(sessions, parked).await;
-        let legs = self.legs().stale(Duration::ZERO, |_| true);
+        let legs = self.legs().stale(Duration::ZERO, |_, _| true);
         let closed = join_all(legs.iter().map(|leg| leg.close()));
         if tokio::time::timeout(TOLD, closed).await.is_err() {
             tracing::warn!("some upstreams did not hear in time that their sessions ended");

@@ -5,6 +5,7 @@ mod directory;
 mod grants;
 mod keys;
 mod records;
+mod register;
 mod revocations;
 mod samples;
 
@@ -38,4 +39,7 @@ pub(crate) async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     revocations::concurrent(make().await).await;
     keys::signing(make().await).await;
     keys::sealing(make().await).await;
+    register::grows(make().await).await;
+    register::logged(make().await).await;
+    register::concurrent(make().await).await;
 }

@@ -8,6 +8,7 @@
 //! sealed under the deployment's master key before they reach a file.
 
 pub mod agents;
+pub mod assessments;
 pub mod authorizations;
 pub mod catalogue;
 pub mod clients;
@@ -24,8 +25,11 @@ pub mod tenants;
 mod conformance;
 
 pub use agents::{Agent, Agents};
+pub use assessments::{
+    Admission, AdmissionDecision, Assessed, AssessmentOrigin, Assessments, RegisterEntry, RegisterEvent, Standing,
+};
 pub use authorizations::{Authorizations, CodeRecord, CodeUse, Parked, ParkedKind};
-pub use catalogue::{Catalogue, Definition, DefinitionKind, PinChange};
+pub use catalogue::{Catalogue, Definition, DefinitionKind, PinChange, definitions_digest};
 pub use clients::{ApplicationType, ClientAuthMethod, ClientRecord, ClientSource, Clients};
 pub use consents::{Consent, Consents};
 pub use directory::{Directory, Lock, LockPolicy, Passkey, Person, Role};
@@ -83,6 +87,7 @@ pub enum StoreError {
 /// Everything that is kept.
 pub trait Store:
     Agents
+    + Assessments
     + Authorizations
     + BrowserSessions
     + Catalogue
@@ -100,6 +105,7 @@ pub trait Store:
 
 impl<T> Store for T where
     T: Agents
+        + Assessments
         + Authorizations
         + BrowserSessions
         + Catalogue

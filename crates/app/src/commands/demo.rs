@@ -19,6 +19,7 @@ use sallyport_proxy::{
 use sallyport_storage::{Agent, ApplicationType, ClientAuthMethod, Role};
 use sallyport_web::Branding;
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -26,19 +27,23 @@ use crate::{
     End,
     cli::Demo,
     commands::{
+        demo_assess,
         serve::{make_private, report_recovery},
         user::make_password,
     },
     deployment::{Deployment, Settings},
     health,
     listeners::{Protection, Signals, bind, serve},
+    register::Demand,
     secrets::{self, MasterKey},
     tour,
 };
 
 const TENANT: &str = "demo";
 const UPSTREAM: &str = "desk";
-const AGENT: &str = "demo-agent";
+/// A second server, so that a token for one can be tried at the other.
+const SECOND: &str = "archive";
+pub(super) const AGENT: &str = "demo-agent";
 
 /// Somebody of the demo.
 pub struct Account {
@@ -117,12 +122,19 @@ impl Running {
         let upstream_token = secrets::random(&SystemRng);
         let desk = HelpDesk::new(upstream_token.clone());
         let agent_secret = secrets::random(&SystemRng);
-        let upstream = Url::parse(&format!("http://{}/mcp", behind.local_addr()?))?;
+        let second = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the demo's second MCP server").await?;
+        let second_token = secrets::random(&SystemRng);
+        let archive = HelpDesk::new(second_token.clone());
+        let upstreams = vec![
+            offered(UPSTREAM, "Demo help desk", &behind, upstream_token)?,
+            offered(SECOND, "Demo help desk of last year", &second, second_token)?,
+        ];
         let announce = !command.json && !command.tour;
-        let settings = settings(&data, public_url.clone(), upstream, upstream_token, &agent_secret, announce)?;
+        let settings = settings(&data, public_url.clone(), upstreams, &agent_secret, announce)?;
         let mut listeners = tokio::task::JoinSet::new();
         let stop = CancellationToken::new();
         listeners.spawn(serve(behind, desk.router(), Protection::default(), stop.clone()));
+        listeners.spawn(serve(second, archive.router(), Protection::default(), stop.clone()));
         let mut deployment = Deployment::open(settings).await?;
         report_recovery(&deployment);
         deployment.start().await?;
@@ -135,12 +147,18 @@ impl Running {
         listeners.spawn(serve(private, health, Protection::default(), stop.clone()));
         listeners.spawn(serve(public, deployment.public(), Protection::default(), stop.clone()));
         let origin = public_url.origin().ascii_serialization();
+        demo_assess::write_hooks(&data, deployment.log.dir())?;
         Ok(Self { deployment, origin, admin, accounts, agent_secret, desk, data, stop, listeners, temporary })
     }
 
     /// The MCP endpoint.
     pub fn endpoint(&self) -> String {
         format!("{}/mcp/{UPSTREAM}", self.origin)
+    }
+
+    /// The endpoint of the second server.
+    pub fn second_endpoint(&self) -> String {
+        format!("{}/mcp/{SECOND}", self.origin)
     }
 
     /// The line of `--json`.
@@ -154,7 +172,7 @@ impl Running {
             })
             .collect();
         json!({
-            "mcp_endpoints": [self.endpoint()],
+            "mcp_endpoints": [self.endpoint(), self.second_endpoint()],
             "issuer": self.origin,
             "console": format!("{}/account", self.origin),
             "admin_api": format!("http://{}", self.admin),
@@ -162,7 +180,7 @@ impl Running {
             "agents": [{"client_id": AGENT, "client_secret": self.agent_secret.expose()}],
             "data_dir": self.data,
             "audit_log_dir": self.deployment.log.dir(),
-            "assess_arguments": [],
+            "assess_arguments": self.assess_arguments(),
         })
     }
 
@@ -184,6 +202,8 @@ impl Running {
         let program = own_path();
         anstream::eprintln!("  {program} audit tail --data {data}");
         anstream::eprintln!("  {program} audit verify --data {data}");
+        anstream::eprintln!("\nPut the ten questions to it: {program} assess {endpoint} \\");
+        anstream::eprintln!("  {}", shell_line(&self.assess_arguments()));
         anstream::eprintln!("\nCalls are shown here as they happen. Ctrl-C ends the demo.\n");
     }
 
@@ -214,6 +234,14 @@ fn own_path() -> String {
     program.strip_prefix(&here).unwrap_or(&program).display().to_string()
 }
 
+/// Words as a shell takes them.
+fn shell_line(words: &[String]) -> String {
+    let plain = |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b));
+    let quoted =
+        words.iter().map(|word| if plain(word) { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 fn temporary_directory() -> Result<PathBuf> {
     let mut bytes = [0u8; 6];
     SystemRng.fill(&mut bytes);
@@ -223,25 +251,11 @@ fn temporary_directory() -> Result<PathBuf> {
 fn settings(
     data: &std::path::Path,
     public_url: Url,
-    upstream: Url,
-    token: Secret,
+    upstreams: Vec<Offered>,
     agent_secret: &Secret,
     announce: bool,
 ) -> Result<Settings> {
     let origin = public_url.origin().ascii_serialization();
-    let spec = UpstreamSpec {
-        name: UpstreamName::new(UPSTREAM)?,
-        transport: Transport::Http { url: upstream, options: HttpOptions::default() },
-        credential: UpstreamCredential::Bearer(token),
-        timeouts: Timeouts::default(),
-        max_message_bytes: 16 << 20,
-    };
-    let offered = Offered {
-        spec: Arc::new(spec),
-        title: "Demo help desk".to_owned(),
-        tenants: Tenants::All,
-        initial: vec![Group::Read],
-    };
     let mut sha256 = [0u8; 32];
     sha256.copy_from_slice(digest(&SHA256, agent_secret.expose().as_bytes()).as_ref());
     let client = PreregisteredClient {
@@ -268,8 +282,10 @@ fn settings(
             // Web clients on this machine, such as the Inspector.
             allowed_origins: vec!["http://localhost:*".to_owned(), "http://127.0.0.1:*".to_owned()],
             limits: Limits::default(),
-            upstreams: vec![offered],
+            upstreams,
         },
+        // The demo comes admitted.
+        demand: Demand::default(),
         oauth: AuthServerConfig {
             dynamic_registration: true,
             clients: vec![client],
@@ -281,6 +297,18 @@ fn settings(
         documents: AddressPolicy::PublicOnly,
         announce,
     })
+}
+
+fn offered(name: &str, title: &str, behind: &TcpListener, token: Secret) -> Result<Offered> {
+    let url = Url::parse(&format!("http://{}/mcp", behind.local_addr()?))?;
+    let spec = UpstreamSpec {
+        name: UpstreamName::new(name)?,
+        transport: Transport::Http { url, options: HttpOptions::default() },
+        credential: UpstreamCredential::Bearer(token),
+        timeouts: Timeouts::default(),
+        max_message_bytes: 16 << 20,
+    };
+    Ok(Offered { spec: Arc::new(spec), title: title.to_owned(), tenants: Tenants::All, initial: vec![Group::Read] })
 }
 
 async fn people(deployment: &Deployment) -> Result<Vec<Account>> {

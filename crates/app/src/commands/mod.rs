@@ -1,9 +1,13 @@
 //! One file a verb.
 
+pub mod assess;
 pub mod audit;
 pub mod config;
 pub mod demo;
+mod demo_assess;
 pub mod doctor;
 pub mod manual;
+pub mod register;
+pub mod report;
 pub mod serve;
 pub mod user;

@@ -20,6 +20,7 @@ use crate::{
     deployment::{Deployment, Settings, log_origin},
     health,
     listeners::{Protection, Signals, bind, serve, tls},
+    register::Demand,
     secrets::MasterKey,
 };
 
@@ -105,6 +106,7 @@ pub fn settings(config: &Config) -> Result<Settings> {
             limits: config.limits.gate(),
             upstreams,
         },
+        demand: Demand { minimum: config.admission.minimum_score, reassess_every: config.admission.reassess_every() },
         oauth: oauth(config)?,
         identity: IdentityConfig {
             local_directory: config.identity.local_directory,

@@ -34,12 +34,24 @@ pub enum ConfigError {
     },
     /// A variable of the environment is wrong.
     Environment(String),
+    /// An option of the command line, or a file that it names, cannot be used.
+    Given(String),
 }
 
 impl ConfigError {
     /// A field with a value that cannot be.
     pub fn field(field: &str, what: &str, remedy: &str) -> Self {
         Self::Field { field: field.to_owned(), what: what.to_owned(), remedy: remedy.to_owned() }
+    }
+
+    /// An option that cannot be used, and what to write instead.
+    pub fn option(option: &str, what: &str) -> Self {
+        Self::Given(format!("{option}: {what}"))
+    }
+
+    /// A file that an option names.
+    pub fn in_file(path: &std::path::Path, what: &str) -> Self {
+        Self::Given(format!("{}: {what}", path.display()))
     }
 }
 
@@ -62,6 +74,7 @@ impl fmt::Display for ConfigError {
             }
             Self::Field { field, what, remedy } => write!(f, "`{field}`: {what}\n  remedy: {remedy}"),
             Self::Environment(what) => write!(f, "the environment overrides a setting wrongly: {what}"),
+            Self::Given(what) => f.write_str(what),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A value may come from the environment instead: `SALLYPORT_SECTION_KEY` overrides `section.key` for
 //! scalars. Secrets are never written in the file: it names a variable or a file that holds them.
 
+mod admission;
 mod error;
 mod identity;
 mod limits;
@@ -17,6 +18,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use admission::Admission;
 pub use error::ConfigError;
 pub use identity::Identity;
 pub use limits::Limits;
@@ -43,6 +45,9 @@ pub struct Config {
     /// Bounds on what one client may ask.
     #[serde(default)]
     pub limits: Limits,
+    /// Which upstreams are served, by what their assessment says.
+    #[serde(default)]
+    pub admission: Admission,
     /// The customers. At least one.
     pub tenants: Vec<Tenant>,
     /// The MCP servers behind the gate. At least one.
@@ -84,6 +89,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         self.server.check()?;
+        self.admission.check()?;
         if self.tenants.is_empty() {
             return Err(ConfigError::field(
                 "tenants",
@@ -115,7 +121,7 @@ impl Config {
 }
 
 const PREFIX: &str = "SALLYPORT_";
-const SECTIONS: [&str; 5] = ["SERVER_", "DATA_", "OAUTH_", "IDENTITY_", "LIMITS_"];
+const SECTIONS: [&str; 6] = ["SERVER_", "DATA_", "OAUTH_", "IDENTITY_", "LIMITS_", "ADMISSION_"];
 
 fn is_override(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|rest| SECTIONS.iter().any(|section| rest.starts_with(section)))

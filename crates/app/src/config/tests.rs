@@ -69,6 +69,36 @@ fn the_environment_overrides_a_scalar() {
 }
 
 #[test]
+fn a_minimum_score_is_a_score_and_a_schedule_is_a_period() {
+    let with = |section: &str| format!("{GOOD}[admission]\n{section}\n");
+    let none = parse(GOOD).unwrap().admission;
+    assert_eq!((none.minimum_score, none.reassess_every()), (None, None), "nothing is demanded unless it is written");
+    let config = parse(&with("minimum_score = 12\nreassess_every = \"7d\"")).unwrap();
+    assert_eq!(config.admission.minimum_score, Some(12));
+    assert_eq!(config.admission.reassess_every().unwrap().as_secs(), 7 * 24 * 3600);
+    assert_eq!(parse(&with("minimum_score = 0")).unwrap().admission.minimum_score, Some(0));
+    assert!(refused(&with("minimum_score = 21")).contains("0 to 20"));
+    for wrong in ["minimum_score = -1", "minimum_score = \"12\"", "minimum_score = 12.5", "minimum_score = 300"] {
+        assert!(refused(&with(wrong)).starts_with("sallyport.toml:"), "{wrong}");
+    }
+    assert!(refused(&with("reassess_every = \"7 days\"")).contains("such as `7d`"));
+    for wrong in ["0h", "0d", "400d"] {
+        assert!(refused(&with(&format!("reassess_every = \"{wrong}\""))).contains("reassess_every"), "{wrong}");
+    }
+    assert!(refused(&with("minimum = 12")).contains("did you mean `minimum_score`?"));
+    let environment = [("SALLYPORT_ADMISSION_MINIMUM_SCORE".to_owned(), "16".to_owned())];
+    let config = Config::parse(GOOD, Path::new("x"), &environment).unwrap();
+    assert_eq!(config.admission.minimum_score, Some(16));
+}
+
+#[test]
+fn an_owner_is_somebody() {
+    let config = parse(&format!("{GOOD}owner = \"platform team\"\n")).unwrap();
+    assert_eq!(config.upstreams[0].owner.as_deref(), Some("platform team"));
+    assert!(refused(&format!("{GOOD}owner = \" \"\n")).contains("name somebody"));
+}
+
+#[test]
 fn the_file_that_config_init_writes_is_good() {
     let text = include_str!("../../assets/sallyport.toml");
     parse(text).unwrap();

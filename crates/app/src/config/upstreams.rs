@@ -23,6 +23,8 @@ pub struct Upstream {
     pub name: UpstreamName,
     /// What people call it. Default: the name.
     pub title: Option<String>,
+    /// Who answers for it: a name, a team or a mail address, for the register.
+    pub owner: Option<String>,
     /// Its MCP endpoint.
     #[schemars(with = "Option<String>")]
     pub url: Option<Url>,
@@ -108,6 +110,9 @@ impl Upstream {
                     "give one of them",
                 ));
             }
+        }
+        if self.owner.as_ref().is_some_and(|owner| owner.trim().is_empty()) {
+            return Err(ConfigError::field(&field("owner"), "it is empty", "name somebody, or leave it out"));
         }
         if self.command.is_some() && self.credential.is_some() {
             let remedy = "a program gets its credentials by `env`";

@@ -3,7 +3,7 @@
 use crate::check::{
     Check,
     Needs::*,
-    Role::{Essential, Good, Needed},
+    Role::{Essential, Needed},
 };
 
 pub(super) const CHECKS: &[Check] = &[

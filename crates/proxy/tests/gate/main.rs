@@ -2,6 +2,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers outside")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod admission;
 mod attacks;
 mod catalogue;
 mod extension_tasks;

@@ -4,6 +4,7 @@
 //! blocked. Private keys, data keys, passkeys and parked bodies are sealed (`seal`).
 
 mod agents;
+mod assessments;
 mod authorizations;
 mod catalogue;
 mod clients;

@@ -124,3 +124,26 @@ proptest::proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn nobody_rewrites_the_register() {
+    use crate::{Admission, AdmissionDecision, Assessments};
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("s.db")).unwrap();
+    let held = AdmissionDecision {
+        upstream: "files".parse().unwrap(),
+        decided: Admission::Held,
+        by: "ann".into(),
+        reason: "an incident".into(),
+        owner: None,
+        until: None,
+        at: Timestamp::from_secs(1),
+        definitions: [1; 32],
+    };
+    store.decide_admission(&held).await.unwrap();
+    for sql in ["UPDATE admissions SET decided = 'admitted'", "DELETE FROM admissions"] {
+        let tried = store.write(move |c| Ok(c.execute(sql, [])?)).await;
+        assert!(tried.is_err(), "{sql}");
+    }
+    assert_eq!(store.standing(&held.upstream).await.unwrap().decided, Some(held));
+}

@@ -25,7 +25,7 @@ use sallyport_outbound::{
     stdio::{Spawner, StdioSpec},
 };
 use sallyport_proxy::{
-    Deps, Gate, GateConfig, Group, Limits, Offered, Peer, RevocationView, Tenants,
+    Deps, Gate, GateConfig, Group, Limits, Offered, Peer, RegisterView, RevocationView, Tenants,
     upstream::{Connector, ConnectorOptions, Timeouts, Transport, UpstreamCredential, UpstreamSpec},
 };
 use sallyport_storage::{RevocationSubject, Revocations, SqliteStore};
@@ -56,6 +56,7 @@ pub struct Rig {
     pub log: Arc<Log>,
     pub clock: Arc<ManualClock>,
     pub view: Arc<RevocationView>,
+    pub register: Arc<RegisterView>,
     pub store: Arc<SqliteStore>,
     pub connector: Arc<Connector>,
     key: SigningKey,
@@ -78,17 +79,24 @@ impl Rig {
 
     /// A gate in front of `offered`, its catalogues read.
     pub async fn with(offered: Vec<Offered>, limits: Limits) -> Self {
-        let rig = Self::made(offered, limits).await;
+        let rig = Self::made(offered, limits, None).await;
         assert!(rig.gate.read_catalogues().await.is_empty(), "every catalogue can be read");
         rig
     }
 
     /// A gate that has read no catalogue.
     pub async fn unread(offered: Vec<Offered>) -> Self {
-        Self::made(offered, Limits::default()).await
+        Self::made(offered, Limits::default(), None).await
     }
 
-    async fn made(offered: Vec<Offered>, limits: Limits) -> Self {
+    /// A gate that demands a score of its upstreams.
+    pub async fn demanding(offered: Vec<Offered>, minimum: Option<u8>) -> Self {
+        let rig = Self::made(offered, Limits::default(), minimum).await;
+        assert!(rig.gate.read_catalogues().await.is_empty(), "every catalogue can be read");
+        rig
+    }
+
+    async fn made(offered: Vec<Offered>, limits: Limits, minimum: Option<u8>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path().join("private/store.db"), zeroize::Zeroizing::new([7; 32])).unwrap();
         let store = Arc::new(store);
@@ -98,6 +106,8 @@ impl Rig {
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(NOW)));
         let log = Arc::new(Log::default());
         let view = Arc::new(RevocationView::default());
+        let names = offered.iter().map(|offered| offered.name().clone()).collect();
+        let register = Arc::new(RegisterView::new(minimum, names));
         let connector = Arc::new(Connector::new(ConnectorOptions::default(), Spawner::default()));
         let deps = Deps {
             store: store.clone(),
@@ -107,6 +117,7 @@ impl Rig {
             keys: Arc::new(keys),
             connector: connector.clone(),
             revocations: view.clone(),
+            admission: register.clone(),
         };
         let config = GateConfig {
             issuer: ISSUER.to_owned(),
@@ -117,16 +128,36 @@ impl Rig {
         };
         let gate = Gate::new(config, deps);
         view.poll(store.as_ref()).await.unwrap();
+        register.poll(store.as_ref()).await.unwrap();
         let background = vec![
             tokio::spawn(Arc::clone(&view).keep_polling(store.clone())),
             tokio::spawn(gate.clone().keep_sweeping()),
+            tokio::spawn(Arc::clone(&register).keep_polling(store.clone())),
         ];
-        Self { router: gate.router(), gate, log, clock, view, store, connector, key, pkcs8, background, _dir: dir }
+        Self {
+            router: gate.router(),
+            gate,
+            log,
+            clock,
+            view,
+            register,
+            store,
+            connector,
+            key,
+            pkcs8,
+            background,
+            _dir: dir,
+        }
     }
 
     /// Nobody asks the store for revocations any more, as when it is down.
     pub fn stop_polling(&self) {
         self.background[0].abort();
+    }
+
+    /// Nobody reads the register any more.
+    pub fn stop_reading_the_register(&self) {
+        self.background[2].abort();
     }
 
     /// Revokes, and waits until the gate has learned of it.
