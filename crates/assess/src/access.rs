@@ -26,8 +26,10 @@ pub struct Access {
     pub token: Option<Secret>,
     /// `--second-token`: another person's.
     pub second_token: Option<Secret>,
-    /// `--foreign-token`: a genuine token of the same issuer for another resource.
+    /// `--foreign-token-env`: a genuine token of the same issuer for another resource.
     pub foreign_token: Option<Secret>,
+    /// `--foreign-resource`: another resource of the same authorization server, to get such a token for.
+    pub foreign_resource: Option<Url>,
     /// `--client-id`, `--client-secret-env`: the agent.
     pub agent: Option<AgentCredential>,
     /// `--oauth-client-id`: a client registered in advance, for the person's sign-in.
@@ -105,12 +107,12 @@ pub struct NamedTool {
 /// A run without hooks.
 const BUDGET: Duration = Duration::from_secs(30);
 /// A run with hooks, which wait for other systems.
-const BUDGET_WITH_HOOKS: Duration = Duration::from_secs(120);
+const BUDGET_WITH_HOOKS: Duration = Duration::from_secs(240);
 /// For a person at a sign-in page.
 const BY_HAND: Duration = Duration::from_secs(180);
 
 impl Access {
-    /// How long the whole run may take: [`Access::timeout`], else 30 s, 120 s with hooks, and 180 s more where a
+    /// How long the whole run may take: [`Access::timeout`], else 30 s, 240 s with hooks, and 180 s more where a
     /// person has to sign in by hand.
     pub fn budget(&self) -> Duration {
         let usual = if self.hooks.names().is_empty() { BUDGET } else { BUDGET_WITH_HOOKS };
@@ -142,6 +144,7 @@ impl Access {
             ("person's token", self.token.is_some()),
             ("second person's token", self.second_token.is_some()),
             ("token for another resource", self.foreign_token.is_some()),
+            ("another resource", self.foreign_resource.is_some()),
             ("agent", self.agent.is_some()),
             ("registered client", self.oauth_client.is_some()),
             ("canary tool", self.canary.is_some()),

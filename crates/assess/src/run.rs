@@ -7,12 +7,14 @@
 use std::panic::AssertUnwindSafe;
 
 use futures::{FutureExt, future::BoxFuture};
-use sallyport_model::assessment::Assessment;
+use sallyport_model::assessment::{Assessment, CheckResult};
 use tokio::time::Instant;
 
 use crate::{
     answers,
     bench::{Bench, Target},
+    catalogue,
+    check::Needs,
     document, login, probes,
     wire::{Credential, mcp::collect_versions},
 };
@@ -170,12 +172,28 @@ pub async fn assess(bench: &Bench) -> Assessment {
         }
     }
     failures.tell(bench);
+    if matches!(bench.target, Target::Stdio(_)) {
+        without_people(bench);
+    }
     // Attestations stand in for what nobody could see, so they come after everything that could.
     if AssertUnwindSafe(answers::run(bench)).catch_unwind().await.is_err() {
         tracing::debug!("the answers could not be applied");
     }
     bench.wire.stop().await;
     document::write(bench, assessed_at, begun.elapsed())
+}
+
+/// A process on one's own machine has no tokens, no authorization server and nobody who signs in.
+fn without_people(bench: &Bench) {
+    const WHY: &str = "a process on one's own machine has no tokens and nobody who signs in";
+    let about_people = |needs| {
+        use Needs::{Agent, Hook, Person, SecondPerson, SignIn};
+        matches!(needs, Person | SignIn | SecondPerson | Agent | Hook("deprovision" | "revoke_agent" | "contain"))
+    };
+    let decided = |check| matches!(bench.findings.result(check), Some(CheckResult::Pass | CheckResult::Fail));
+    for check in catalogue::all().filter(|check| about_people(check.needs) && !decided(check.id)) {
+        bench.findings.not_applicable(check.id, WHY);
+    }
 }
 
 /// Runs one step.

@@ -38,10 +38,19 @@ pub fn page() -> String {
     let mut out = format!("# How an assessment scores\n\n`sallyport assess --rubric` prints this page.\n\n{HOW}\n");
     for reach in REACHES {
         let questions: Vec<String> = reach.questions.iter().map(u8::to_string).collect();
-        let _ = writeln!(out, "`{}` reaches further: {}. Questions {} then score 0.", reach.check, reach.why, questions.join(", "));
+        let _ = writeln!(
+            out,
+            "`{}` reaches further: {}. Questions {} then score 0.",
+            reach.check,
+            reach.why,
+            questions.join(", ")
+        );
     }
     for ((number, title), checks) in (1..).zip(TITLES).zip(QUESTIONS) {
-        let _ = write!(out, "\n## {number}. {title}\n\n| check | what is held | a failure | weight | needs | reference |\n|---|---|---|---|---|---|\n");
+        let _ = write!(
+            out,
+            "\n## {number}. {title}\n\n| check | what is held | a failure | weight | needs | reference |\n|---|---|---|---|---|---|\n"
+        );
         checks.iter().for_each(|check| row(&mut out, check));
     }
     out
@@ -64,6 +73,10 @@ mod tests {
     #[test]
     fn the_page_in_the_documentation_is_this_one() {
         let written = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/assess/rubric.md");
-        assert_eq!(std::fs::read_to_string(written).unwrap(), super::page(), "write it anew: sallyport assess --rubric");
+        assert_eq!(
+            std::fs::read_to_string(written).unwrap(),
+            super::page(),
+            "write it anew: sallyport assess --rubric"
+        );
     }
 }

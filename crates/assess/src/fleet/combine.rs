@@ -47,9 +47,7 @@ pub fn combine(tools: &[(String, String, Labels)]) -> Combination {
 /// One leg has to lose all its servers, so the cheapest cut is one leg's servers.
 fn cheapest_cut(legs: &[Vec<Part>; 3], tools: &[(String, String, Labels)]) -> Vec<String> {
     let servers = |leg: &Vec<Part>| leg.iter().map(|part| part.server.clone()).collect::<BTreeSet<_>>();
-    let cost = |cut: &BTreeSet<String>| {
-        (cut.len(), tools.iter().filter(|(server, _, _)| cut.contains(server)).count())
-    };
+    let cost = |cut: &BTreeSet<String>| (cut.len(), tools.iter().filter(|(server, _, _)| cut.contains(server)).count());
     let cut = legs.iter().map(servers).min_by_key(cost);
     cut.map(|cut| cut.into_iter().collect()).unwrap_or_default()
 }
@@ -78,7 +76,8 @@ mod tests {
     #[test]
     fn a_server_that_is_all_three_by_itself_is_the_one_to_cut() {
         let everything = Labels { untrusted: true, sensitive: true, outbound: true };
-        let found = combine(&[tool("one", "mail", everything), tool("two", "read", Labels { sensitive: true, ..NOTHING })]);
+        let found =
+            combine(&[tool("one", "mail", everything), tool("two", "read", Labels { sensitive: true, ..NOTHING })]);
         assert_eq!(found.cut, ["one"]);
         assert!(combine(&[tool("two", "add", NOTHING)]).cut.is_empty());
     }

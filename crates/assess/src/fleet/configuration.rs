@@ -69,12 +69,14 @@ pub enum ConfigurationFault {
 /// [`ConfigurationFault`], at the first entry that cannot be used: a server that is left out in silence would be
 /// missing from the judgement on the whole.
 pub fn read(text: &str) -> Result<Vec<Entry>, ConfigurationFault> {
-    let value: Value = serde_json::from_str(&without_comments(text)).map_err(|e| ConfigurationFault::Json(e.to_string()))?;
-    let servers = [value.get("mcpServers"), value.get("servers"), value.pointer("/mcp/servers"), value.get("mcp.servers")]
-        .into_iter()
-        .flatten()
-        .find_map(Value::as_object)
-        .ok_or(ConfigurationFault::NoServers)?;
+    let value: Value =
+        serde_json::from_str(&without_comments(text)).map_err(|e| ConfigurationFault::Json(e.to_string()))?;
+    let servers =
+        [value.get("mcpServers"), value.get("servers"), value.pointer("/mcp/servers"), value.get("mcp.servers")]
+            .into_iter()
+            .flatten()
+            .find_map(Value::as_object)
+            .ok_or(ConfigurationFault::NoServers)?;
     servers.iter().map(|(name, entry)| one(name, entry)).collect()
 }
 
@@ -116,9 +118,7 @@ fn without_comments(text: &str) -> String {
                 out.push(c);
                 out.extend(rest.next());
             }
-            '/' if !quoted && rest.peek() == Some(&'/') => {
-                while rest.next_if(|c| *c != '\n').is_some() {}
-            }
+            '/' if !quoted && rest.peek() == Some(&'/') => while rest.next_if(|c| *c != '\n').is_some() {},
             '/' if !quoted && rest.peek() == Some(&'*') => {
                 let mut before = ' ';
                 rest.next();
@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn each_clients_file_is_read() {
-        let claude = r#"{"mcpServers": {"files": {"command": "npx", "args": ["-y", "server", "/tmp"], "env": {"K": "v"}}}}"#;
+        let claude =
+            r#"{"mcpServers": {"files": {"command": "npx", "args": ["-y", "server", "/tmp"], "env": {"K": "v"}}}}"#;
         let vscode = "{ // servers\n \"servers\": {\"a\": {\"type\": \"http\", \"url\": \"https://a.example/mcp\", \"headers\": {\"X\": \"1\"},},}, /* end */ }";
         let windsurf = r#"{"mcpServers": {"w": {"serverUrl": "https://w.example/sse", "disabled": true}}}"#;
         let settings = r#"{"mcp": {"servers": {"s": {"command": "s"}}}}"#;

@@ -4,7 +4,7 @@
 //! itself is taken to act on an open world, as the specification's defaults say. An administrator's labels
 //! in the gate are facts; these are not.
 
-use sallyport_mcp::catalogue::{Definition};
+use sallyport_mcp::catalogue::Definition;
 use sallyport_mcp::methods::ListKind;
 use serde::Serialize;
 
@@ -20,18 +20,92 @@ pub struct Labels {
 }
 
 const STRANGERS: &[&str] = &[
-    "web", "url", "http", "browse", "crawl", "scrape", "search", "email", "mail", "inbox", "ticket", "issue", "comment",
-    "review", "feed", "rss", "message", "chat", "slack", "page", "download", "fetch", "pull request", "forum", "tweet",
+    "web",
+    "url",
+    "http",
+    "browse",
+    "crawl",
+    "scrape",
+    "search",
+    "email",
+    "mail",
+    "inbox",
+    "ticket",
+    "issue",
+    "comment",
+    "review",
+    "feed",
+    "rss",
+    "message",
+    "chat",
+    "slack",
+    "page",
+    "download",
+    "fetch",
+    "pull request",
+    "forum",
+    "tweet",
 ];
 const SECRETS: &[&str] = &[
-    "file", "directory", "database", "sql", "query", "customer", "account", "secret", "credential", "password", "token",
-    "key", "env", "private", "repository", "document", "drive", "calendar", "contact", "invoice", "payment", "employee",
-    "note", "memory", "record", "user", "email", "mail", "inbox", "ticket", "message",
+    "file",
+    "directory",
+    "database",
+    "sql",
+    "query",
+    "customer",
+    "account",
+    "secret",
+    "credential",
+    "password",
+    "token",
+    "key",
+    "env",
+    "private",
+    "repository",
+    "document",
+    "drive",
+    "calendar",
+    "contact",
+    "invoice",
+    "payment",
+    "employee",
+    "note",
+    "memory",
+    "record",
+    "user",
+    "email",
+    "mail",
+    "inbox",
+    "ticket",
+    "message",
 ];
 const SENDING: &[&str] = &[
-    "send", "post", "publish", "upload", "share", "reply", "comment", "create issue", "create_issue", "tweet", "notify",
-    "webhook", "email", "mail", "http", "url", "fetch", "request", "push", "commit", "invite", "forward", "exec", "shell",
-    "command", "run",
+    "send",
+    "post",
+    "publish",
+    "upload",
+    "share",
+    "reply",
+    "comment",
+    "create issue",
+    "create_issue",
+    "tweet",
+    "notify",
+    "webhook",
+    "email",
+    "mail",
+    "http",
+    "url",
+    "fetch",
+    "request",
+    "push",
+    "commit",
+    "invite",
+    "forward",
+    "exec",
+    "shell",
+    "command",
+    "run",
 ];
 
 /// Labels one definition. Prompts have none: a person chooses them.
@@ -98,7 +172,8 @@ mod tests {
     use super::*;
 
     fn tool(name: &str, description: &str, hints: serde_json::Value) -> Labels {
-        let raw = json!({"name": name, "description": description, "inputSchema": {"type": "object"}, "annotations": hints});
+        let raw =
+            json!({"name": name, "description": description, "inputSchema": {"type": "object"}, "annotations": hints});
         label(&Definition::read(ListKind::Tools, raw).unwrap())
     }
 
@@ -106,7 +181,8 @@ mod tests {
     fn names_and_hints_decide() {
         let mail = tool("send_email", "Sends a message", json!({}));
         assert!(mail.outbound);
-        let files = tool("readFile", "Reads a file below a folder", json!({"readOnlyHint": true, "openWorldHint": false}));
+        let files =
+            tool("readFile", "Reads a file below a folder", json!({"readOnlyHint": true, "openWorldHint": false}));
         assert_eq!(files, Labels { untrusted: false, sensitive: true, outbound: false });
         let web = tool("fetch", "Fetches a page of the web", json!({"readOnlyHint": true}));
         assert!(web.untrusted && web.outbound);

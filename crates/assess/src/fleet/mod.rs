@@ -8,5 +8,5 @@ pub mod configuration;
 pub mod labels;
 
 pub use combine::{Combination, combine};
-pub use configuration::{Connection, ConfigurationFault, Entry, read};
+pub use configuration::{ConfigurationFault, Connection, Entry, read};
 pub use labels::{Labels, label};

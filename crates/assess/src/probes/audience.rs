@@ -145,15 +145,16 @@ async fn opaque(bench: &Bench, grant: Grant, exchange: u32) -> Option<Foreign> {
     Some(Foreign { grant, whose: "a genuine token that was asked for another resource".to_owned() })
 }
 
-/// Where unknown resources are refused: a token for a neighbour that the metadata lists (RFC 9728 section 4), or
-/// for none in particular, which may be for something else.
+/// Where unknown resources are refused: a token for one that the operator names, for a neighbour that the metadata
+/// lists (RFC 9728 section 4), or for none in particular, which may be for something else.
 async fn known_elsewhere(bench: &Bench) -> Option<Foreign> {
     bench.access.user.as_ref()?;
     let desk = login::signed_in(bench).ok()?;
     let listed = desk.server.list("protected_resources").unwrap_or_default();
     let others = listed.into_iter().filter(|other| !is_ours(bench, &[(*other).to_owned()]));
-    let mut attempts: Vec<(Option<String>, Option<String>)> =
-        others.take(MOST_NEIGHBOURS).map(|other| (Some(other.to_owned()), None)).collect();
+    let named = bench.access.foreign_resource.as_ref().map(|url| (Some(url.to_string()), None));
+    let listed = others.take(MOST_NEIGHBOURS).map(|other| (Some(other.to_owned()), None));
+    let mut attempts: Vec<(Option<String>, Option<String>)> = named.into_iter().chain(listed).collect();
     attempts.push((None, desk.scope()));
     for (resource, scope) in attempts {
         let mut request = Request::new(bench, desk);
@@ -186,7 +187,7 @@ async fn checked(bench: &Bench, foreign: Option<Foreign>) {
             decide_refused(bench, check, &foreign.whose, &presented);
         }
         None => {
-            let why = "the authorization server issues no token for another resource; give one with --foreign-token";
+            let why = "the authorization server issues no token for another resource; name one with --foreign-resource, or give such a token with --foreign-token-env";
             bench.findings.unseen(check, why, &[]);
         }
     }

@@ -139,8 +139,7 @@ async fn stream_ended(bench: &Bench, open: Result<(McpClient, Stream), String>) 
                 return bench.findings.unseen(STREAMS, WireError::OutOfTime.to_string(), &[exchange]);
             }
             Ok(Some(_)) | Err(_) => {
-                let observed =
-                    format!("the stream was still open {} s after the person was refused", STREAM_GRACE.as_secs());
+                let observed = format!("the stream was still open {} s later", STREAM_GRACE.as_secs());
                 return bench.findings.fail(STREAMS, observed, &[exchange]);
             }
         }

@@ -13,7 +13,7 @@ use super::{agent::scopes_of, sign_in::unseen};
 use crate::{
     bench::{Bench, Target},
     login::{
-        self, Desk, Who,
+        self, Desk, Fault, Who,
         flow::{self, Request},
         server, token,
     },
@@ -40,7 +40,7 @@ pub(crate) async fn run(bench: &Bench) {
     };
     let desk = match login::signed_in(bench) {
         Ok(desk) => desk,
-        Err(fault) => return [ENFORCED, STEP_UP].iter().for_each(|check| unseen(bench, check, &fault)),
+        Err(fault) => return given(bench, &fault).await,
     };
     let Some(person) = bench.seen.person.get() else { return both("the person has no token".to_owned(), &[]) };
     let full = match tools(bench, person.access_token.expose()).await {
@@ -63,6 +63,29 @@ pub(crate) async fn run(bench: &Bench) {
         }
     }
     tally.judge(bench);
+}
+
+/// A token that was given cannot be made smaller; but a tool that it is refused for want of a scope shows enough.
+async fn given(bench: &Bench, fault: &Fault) {
+    let mut tally = Tally::default();
+    if let Some(person) = bench.seen.person.get()
+        && let Ok((mut client, listed)) = tools(bench, person.access_token.expose()).await
+    {
+        let candidates: Vec<(&String, &Value)> = listed.iter().collect();
+        for (tool, arguments, _) in calls(bench, &candidates) {
+            if let Use::Refused(refusal) = call(&mut client, &tool, arguments).await
+                && refusal.names_scope
+            {
+                tally.refusal = Some((format!("the token that was given: `{}`", login::quote(&tool)), refusal));
+                break;
+            }
+        }
+        client.close().await;
+    }
+    match tally.refusal {
+        Some(_) => tally.judge(bench),
+        None => [ENFORCED, STEP_UP].iter().for_each(|check| unseen(bench, check, fault)),
+    }
 }
 
 /// A scope to ask for alone.

@@ -37,13 +37,19 @@ pub fn read(command: &Assess) -> Result<Access> {
         token: secret(&who.token_env, &who.token, "--token-env")?,
         second_token: secret(&who.second_token_env, &None, "--second-token-env")?,
         foreign_token: secret(&who.foreign_token_env, &None, "--foreign-token-env")?,
+        foreign_resource: who.foreign_resource.clone(),
         agent: agent(command)?,
         oauth_client: oauth_client(command)?,
         canary: may.canary.as_deref().map(canary).transpose()?,
         acting,
         read,
         hooks: command.hooks.as_deref().map(hooks).transpose()?.unwrap_or_default(),
-        sheet: command.answers.as_deref().or(command.evidence.as_deref()).map(|path| sheet(command, path)).transpose()?,
+        sheet: command
+            .answers
+            .as_deref()
+            .or(command.evidence.as_deref())
+            .map(|path| sheet(command, path))
+            .transpose()?,
         timeout: command.timeout.map(Duration::from_secs),
         ..Access::default()
     })
@@ -128,7 +134,8 @@ fn sheet(command: &Assess, path: &Path) -> Result<Sheet> {
 /// [`ConfigError`], naming the field.
 pub fn suppressions(path: &Path) -> Result<Suppressions> {
     let text = std::fs::read_to_string(path).map_err(|error| fault(path, &error.to_string()))?;
-    Suppressions::parse(&text, &path.display().to_string()).map_err(|error| ConfigError::Given(error.to_string()).into())
+    Suppressions::parse(&text, &path.display().to_string())
+        .map_err(|error| ConfigError::Given(error.to_string()).into())
 }
 
 fn hooks(path: &Path) -> Result<Hooks> {

@@ -68,7 +68,7 @@ pub struct Assess {
     /// can be counts.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=20))]
     pub min_score: Option<u8>,
-    /// For the whole run, in seconds; without it 30, and 180 with hooks.
+    /// For the whole run, in seconds; without it 30, and 240 with hooks.
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
     /// Show every check, not only what decides.
@@ -129,6 +129,9 @@ pub struct Identities {
     /// The variable that holds a genuine token of the same issuer for another resource.
     #[arg(long, value_name = "VARIABLE")]
     pub foreign_token_env: Option<String>,
+    /// Another resource of the same authorization server: a token for it must open nothing here.
+    #[arg(long, value_name = "URL")]
+    pub foreign_resource: Option<Url>,
     /// An agent's client id.
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,

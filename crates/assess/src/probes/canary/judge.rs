@@ -181,8 +181,10 @@ fn usual(controls: &[(String, Returned)]) -> Option<Vec<(String, String)>> {
     all.all(|other| other == first).then_some(first)
 }
 
+/// Without its numbers: a tool that counts characters says something else of every text.
 fn own(surroundings: &(&str, &str)) -> (String, String) {
-    (surroundings.0.to_owned(), surroundings.1.to_owned())
+    let plain = |text: &str| text.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+    (plain(surroundings.0), plain(surroundings.1))
 }
 
 /// `results-credentials`: none comes back whole.
@@ -239,6 +241,8 @@ mod tests {
         assert!(!orders(ORDERS, &text(&json_text(ORDERS)), &controls(json_text)).held, "JSON in a text is no encoding");
         let counted = [("a".to_owned(), text("1: a")), ("b".to_owned(), text("2: b"))];
         assert!(!orders(ORDERS, &text(&format!("3: {ORDERS}")), &counted).held, "a counter is no mark");
+        let measured = |sent: &str| format!("{sent}\nLength: {}, words: {}", sent.len(), sent.split(' ').count());
+        assert!(!orders(ORDERS, &text(&measured(ORDERS)), &controls(measured)).held, "a length is no mark");
     }
 
     #[test]

@@ -55,13 +55,16 @@ pub(super) fn specific(discovery: &Discovery) -> Judged {
     Judged::pass(format!("each is limited: {}", list(&scopes)))
 }
 
-/// Whether a scope's name leaves nothing out: a wildcard or such a word in it, or `admin` alone.
+/// Whether a scope's name leaves nothing out: a wildcard in it, such a word at its end, `all` at its start, or `admin`
+/// alone. A server may well be named `everything`, and then its scopes begin with that.
 pub(crate) fn is_everything(scope: &str) -> bool {
     let scope = scope.to_ascii_lowercase().replace('_', "-");
     let whole = ["admin", "administrator", "access", "full-control"].contains(&scope.as_str());
-    let part = |part: &str| EVERYTHING.contains(&part) || part.contains('*');
     let narrowed = scope.strip_prefix("https://").unwrap_or(&scope);
-    whole || narrowed.split([':', '.', '/', ' ']).any(part)
+    let parts: Vec<&str> = narrowed.split([':', '.', '/', ' ']).collect();
+    let first = parts.first().is_some_and(|part| ["all", "any", "full"].contains(part));
+    let last = parts.last().is_some_and(|part| EVERYTHING.contains(part));
+    whole || first || last || scope.contains('*')
 }
 
 /// Two scopes of the resource at least, not all of which name a kind of primitive alone.
