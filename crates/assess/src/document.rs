@@ -9,8 +9,8 @@ use std::{
 };
 
 use sallyport_model::assessment::{
-    Assessment, Band, CheckResult, Evidence, Exchange, QUESTION_MAX, Question, SCHEMA_VERSION, ServerAbout, Source,
-    TITLES, TOTAL_MAX,
+    Assessment, Band, CheckResult, DefinitionDigest, Evidence, Exchange, QUESTION_MAX, Question, SCHEMA_VERSION,
+    ServerAbout, Source, TITLES, TOTAL_MAX,
 };
 
 use crate::{
@@ -25,6 +25,8 @@ use crate::{
 const MAX_EXCHANGES: usize = 200;
 /// The most that one check refers to.
 const MAX_REFERENCES: usize = 12;
+/// The most definitions in a document.
+const MAX_DEFINITIONS: usize = 1000;
 /// The longest sentence about what was seen, bytes.
 const MAX_OBSERVED: usize = 1000;
 
@@ -74,9 +76,24 @@ pub(crate) fn write(bench: &Bench, assessed_at: String, elapsed: Duration) -> As
         max: TOTAL_MAX,
         band: total.map(Band::of),
         bands_possible: bands(total_range),
+        definitions: definitions(bench),
         exchanges: kept,
         questions,
     }
+}
+
+/// What was listed, each by its hash.
+fn definitions(bench: &Bench) -> Vec<DefinitionDigest> {
+    let listed = bench.seen.catalogue.get().into_iter().flatten().take(MAX_DEFINITIONS);
+    let mut digests: Vec<DefinitionDigest> = listed
+        .map(|definition| DefinitionDigest {
+            kind: definition.kind.member().to_owned(),
+            name: crate::wire::redact::cut_to(&bench.wire.redacted(&definition.key), MAX_OBSERVED),
+            sha256: sallyport_model::hex(&definition.hash()),
+        })
+        .collect();
+    digests.sort();
+    digests
 }
 
 /// The outcome of every check, also of those that nobody made.

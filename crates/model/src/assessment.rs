@@ -48,8 +48,22 @@ pub struct Assessment {
     pub band: Option<Band>,
     /// The bands that `total_range` reaches, worst first. One alone is a verdict even without a total.
     pub bands_possible: Vec<Band>,
+    /// What the server offered, to tell a later run what has changed. At most 1000.
+    #[serde(default)]
+    pub definitions: Vec<DefinitionDigest>,
     /// What was sent and what came back, as far as evidence refers to it.
     pub exchanges: Vec<Exchange>,
+}
+
+/// One definition that a server offered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DefinitionDigest {
+    /// `tools`, `resources`, `resourceTemplates` or `prompts`.
+    pub kind: String,
+    /// Its name or URI.
+    pub name: String,
+    /// SHA-256 over its canonical JSON (RFC 8785), lowercase hexadecimal.
+    pub sha256: String,
 }
 
 /// A server about itself.

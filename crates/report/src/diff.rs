@@ -38,9 +38,34 @@ pub struct Diff {
     pub mended: Vec<CheckChange>,
     /// Checks that were decided before and that nobody could make now.
     pub newly_not_assessable: Vec<CheckChange>,
+    /// Definitions that came, went or changed. None of them is worse by itself: somebody has to read them.
+    pub definitions: Vec<DefinitionChange>,
     /// Whether something got worse: a bound of a question or of the total fell, or a check that held before fails
     /// now. A check that merely could not be made counts where it lowers a bound: what was proven no longer is.
     pub worse: bool,
+}
+
+/// A definition that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefinitionChange {
+    /// `tools`, `resources`, `resourceTemplates` or `prompts`.
+    pub kind: String,
+    /// Its name or URI.
+    pub name: String,
+    /// What became of it.
+    pub what: Drift,
+}
+
+/// What became of a definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drift {
+    /// It was not there.
+    Came,
+    /// It is not there any more.
+    Went,
+    /// It says something else under the same name.
+    Changed,
 }
 
 /// A score before and after.
@@ -157,8 +182,29 @@ pub fn compare(old: &Assessment, new: &Assessment) -> Diff {
         newly_failed,
         mended,
         newly_not_assessable,
+        definitions: drift(old, new),
         worse: broke || fell,
     }
+}
+
+/// What is offered now and was not, and the other way round. A run that saw nothing tells nothing.
+fn drift(old: &Assessment, new: &Assessment) -> Vec<DefinitionChange> {
+    if old.definitions.is_empty() || new.definitions.is_empty() {
+        return Vec::new();
+    }
+    let by_name = |assessment: &'_ Assessment| -> BTreeMap<(String, String), String> {
+        let all = assessment.definitions.iter();
+        all.map(|digest| ((digest.kind.clone(), digest.name.clone()), digest.sha256.clone())).collect()
+    };
+    let (before, after) = (by_name(old), by_name(new));
+    let change =
+        |(kind, name): &(String, String), what| DefinitionChange { kind: kind.clone(), name: name.clone(), what };
+    let went = before.keys().filter(|key| !after.contains_key(*key)).map(|key| change(key, Drift::Went));
+    let now = after.iter().filter_map(|(key, hash)| match before.get(key) {
+        None => Some(change(key, Drift::Came)),
+        Some(was) => (was != hash).then(|| change(key, Drift::Changed)),
+    });
+    now.chain(went).collect()
 }
 
 impl CheckChange {
@@ -209,7 +255,29 @@ pub fn render(diff: &Diff, style: Style) -> String {
     list(&mut out, "Newly failed", "✗", &diff.newly_failed, style);
     list(&mut out, "Mended", "✓", &diff.mended, style);
     list(&mut out, "No longer assessable", "?", &diff.newly_not_assessable, style);
+    definitions(&mut out, &diff.definitions, style);
     out
+}
+
+fn definitions(out: &mut String, changes: &[DefinitionChange], style: Style) {
+    const SHOWN: usize = 20;
+    if changes.is_empty() {
+        return;
+    }
+    text::line(out, "");
+    text::line(out, &style.bold("What it offers has changed"));
+    for change in changes.iter().take(SHOWN) {
+        let word = match change.what {
+            Drift::Came => "new",
+            Drift::Went => "gone",
+            Drift::Changed => "changed",
+        };
+        let line = format!("{word:<8} {} {}", safe::line(&change.kind, 20), safe::line(&change.name, 100));
+        text::line(out, &text::lines::fit(&line, style.columns()));
+    }
+    if changes.len() > SHOWN {
+        text::line(out, &format!("and {} more", changes.len() - SHOWN));
+    }
 }
 
 fn heading(out: &mut String, diff: &Diff, style: Style) {
@@ -229,7 +297,8 @@ fn heading(out: &mut String, diff: &Diff, style: Style) {
     let unchanged = diff.questions.is_empty()
         && diff.newly_failed.is_empty()
         && diff.mended.is_empty()
-        && diff.newly_not_assessable.is_empty();
+        && diff.newly_not_assessable.is_empty()
+        && diff.definitions.is_empty();
     let verdict = match (diff.worse, unchanged) {
         (true, _) => "Worse than before.",
         (false, true) => "Nothing changed.",
@@ -280,6 +349,22 @@ mod tests {
         let diff = compare(&sample::open(), &sample::open());
         assert!(!diff.worse && diff.questions.is_empty() && diff.newly_failed.is_empty());
         assert!(render(&diff, Style::default()).contains("Nothing changed."));
+    }
+
+    #[test]
+    fn definitions_that_came_went_or_changed_are_named() {
+        let (old, mut new) = (sample::open(), sample::open());
+        let mut other = new.definitions[0].clone();
+        new.definitions[0].sha256 = "1".repeat(64);
+        other.name = "send_mail".to_owned();
+        new.definitions.push(other);
+        let diff = compare(&old, &new);
+        let seen: Vec<_> = diff.definitions.iter().map(|change| (change.name.as_str(), change.what)).collect();
+        assert_eq!(seen, [("list_tickets", Drift::Changed), ("send_mail", Drift::Came)]);
+        assert!(!diff.worse && render(&diff, Style::default()).contains("changed  tools list_tickets"));
+        assert_eq!(compare(&new, &old).definitions[1].what, Drift::Went);
+        new.definitions.clear();
+        assert!(compare(&old, &new).definitions.is_empty(), "a run that saw nothing tells nothing");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Made-up assessments for tests: one with every verdict, one settled, one whose every string is hostile.
 
 use sallyport_model::assessment::{
-    Answer, Assessment, Band, CheckResult, Evidence, Exchange, QUESTION_MAX, Question, SCHEMA_VERSION, ServerAbout,
-    Severity, Source, Suppression, TITLES, TOTAL_MAX, Verdict,
+    Answer, Assessment, Band, CheckResult, DefinitionDigest, Evidence, Exchange, QUESTION_MAX, Question,
+    SCHEMA_VERSION, ServerAbout, Severity, Source, Suppression, TITLES, TOTAL_MAX, Verdict,
 };
 use serde_json::Value;
 
@@ -35,6 +35,11 @@ pub(crate) fn open() -> Assessment {
         max: TOTAL_MAX,
         band: None,
         bands_possible: vec![Band::DoNotEnable, Band::ReviewAndRemediate],
+        definitions: vec![DefinitionDigest {
+            kind: "tools".to_owned(),
+            name: "list_tickets".to_owned(),
+            sha256: "0".repeat(64),
+        }],
         exchanges: exchanges(),
     }
 }

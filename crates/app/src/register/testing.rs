@@ -43,6 +43,7 @@ pub(crate) fn document(target: &str, ranges: [[u8; 2]; 10], assessed_at: Timesta
         max: TOTAL_MAX,
         band: total.map(Band::of),
         bands_possible: Vec::new(),
+        definitions: Vec::new(),
         exchanges: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod challenge;
 #[cfg(test)]
+#[path = "discovery/fixture_tests.rs"]
 pub(crate) mod fixture;
 pub(crate) mod opening;
 pub(crate) mod places;
