@@ -27,7 +27,7 @@ use crate::{
     End,
     cli::Demo,
     commands::{
-        demo_assess,
+        demo_assess::{self, ARGUMENTS},
         serve::{make_private, report_recovery},
         user::make_password,
     },
@@ -148,7 +148,10 @@ impl Running {
         listeners.spawn(serve(public, deployment.public(), Protection::default(), stop.clone()));
         let origin = public_url.origin().ascii_serialization();
         demo_assess::write_hooks(&data, deployment.log.dir())?;
-        Ok(Self { deployment, origin, admin, accounts, agent_secret, desk, data, stop, listeners, temporary })
+        let running =
+            Self { deployment, origin, admin, accounts, agent_secret, desk, data, stop, listeners, temporary };
+        running.write_assess_arguments()?;
+        Ok(running)
     }
 
     /// The MCP endpoint.
@@ -202,8 +205,8 @@ impl Running {
         let program = own_path();
         anstream::eprintln!("  {program} audit tail --data {data}");
         anstream::eprintln!("  {program} audit verify --data {data}");
-        anstream::eprintln!("\nPut the ten questions to it: {program} assess {endpoint} \\");
-        anstream::eprintln!("  {}", shell_line(&self.assess_arguments()));
+        anstream::eprintln!("\nThe ten questions, put to it with these accounts:");
+        anstream::eprintln!("  xargs {program} assess {endpoint} < {data}/{ARGUMENTS}");
         anstream::eprintln!("\nCalls are shown here as they happen. Ctrl-C ends the demo.\n");
     }
 
@@ -232,14 +235,6 @@ fn own_path() -> String {
         return name();
     }
     program.strip_prefix(&here).unwrap_or(&program).display().to_string()
-}
-
-/// Words as a shell takes them.
-fn shell_line(words: &[String]) -> String {
-    let plain = |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b));
-    let quoted =
-        words.iter().map(|word| if plain(word) { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) });
-    quoted.collect::<Vec<_>>().join(" ")
 }
 
 fn temporary_directory() -> Result<PathBuf> {

@@ -1,6 +1,6 @@
 //! How to assess the demo: its test people, its agent, and hooks made of its own public commands.
 
-use std::path::Path;
+use std::{fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use toml::{Table, Value};
@@ -9,6 +9,8 @@ use super::demo::{AGENT, Running};
 
 /// The file of hooks, in the data directory.
 const HOOKS: &str = "assess-hooks.toml";
+/// The file of arguments for `xargs sallyport assess URL`, in the data directory.
+pub(super) const ARGUMENTS: &str = "assess-arguments";
 
 impl Running {
     /// What to add to `sallyport assess URL`.
@@ -40,6 +42,23 @@ impl Running {
         arguments.extend(["--foreign-resource".to_owned(), self.second_endpoint()]);
         arguments
     }
+
+    /// Writes them to a file of their own, which nobody but its owner reads: they hold passwords.
+    pub(super) fn write_assess_arguments(&self) -> Result<()> {
+        let lines: Vec<String> = self.assess_arguments().iter().map(|word| format!("{}\n", quoted(word))).collect();
+        let path = self.data.join(ARGUMENTS);
+        // Left over from the start before, with passwords of then.
+        let _ = std::fs::remove_file(&path);
+        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let written = written.and_then(|mut file| file.write_all(lines.concat().as_bytes()));
+        written.context("the arguments for an assessment could not be written")
+    }
+}
+
+/// A word as `xargs` and shells take it; none of ours holds an apostrophe.
+fn quoted(word: &str) -> String {
+    let plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b));
+    if plain { word.to_owned() } else { format!("'{word}'") }
 }
 
 /// Writes the hooks: what the demo can be asked for today by its own commands, and nothing that only looks so.
