@@ -1,8 +1,10 @@
 //! The house's own checks: `cargo xtask tidy` holds the rules that no lint knows, `cargo xtask mutants` proves that
-//! the tests notice deliberate breakages, and `cargo xtask eval-assess` holds the assessor to its truth tables.
+//! the tests notice deliberate breakages, `cargo xtask eval-assess` holds the assessor to its truth tables, and
+//! `cargo xtask assess-controls` proves that it notices each control of the gate that is switched off.
 //!
 //! It is never part of the product and touches nothing outside the tree.
 
+mod assess_controls;
 mod eval_assess;
 mod mutants;
 mod tidy;
@@ -14,6 +16,7 @@ const USAGE: &str = "\
 usage: cargo xtask tidy
        cargo xtask mutants [--check] [--only ID]...
        cargo xtask eval-assess [OPTION]...      options of test-lab/assess/eval.py
+       cargo xtask assess-controls [--check | ID...]
 ";
 
 fn main() -> ExitCode {
@@ -25,6 +28,8 @@ fn main() -> ExitCode {
             Some(options) => mutants::run(&root(), &options),
             None => return usage(),
         },
+        ["assess-controls", "--check"] => assess_controls::check(&root()),
+        ["assess-controls", ids @ ..] => assess_controls::run(&root(), ids),
         ["eval-assess", arguments @ ..] => return eval_assess(arguments),
         _ => return usage(),
     };

@@ -52,14 +52,36 @@ struct Table {
     mutant: Vec<Mutant>,
 }
 
+/// A change of one place.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Edit {
+    /// Path from the root.
+    pub(crate) file: String,
+    /// Exact text that occurs once in `file`.
+    find: String,
+    replace: String,
+}
+
+impl Edit {
+    /// `text` with the change, or why it does not apply.
+    pub(crate) fn apply(&self, text: &str) -> Result<String, String> {
+        match text.matches(&self.find).count() {
+            _ if self.find.is_empty() => Err("`find` is empty".to_owned()),
+            _ if self.find == self.replace => Err("`replace` changes nothing".to_owned()),
+            1 => Ok(text.replacen(&self.find, &self.replace, 1)),
+            n => Err(format!("`find` occurs {n} times, once is needed")),
+        }
+    }
+}
+
 /// One deliberate breakage.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mutant {
     id: String,
-    /// Path from the root.
+    /// As in [`Edit`].
     file: String,
-    /// Exact text that occurs once in `file`.
     find: String,
     replace: String,
     /// Package whose tests must notice.
@@ -82,21 +104,30 @@ impl Mutant {
         }
     }
 
+    fn edit(&self) -> Edit {
+        Edit { file: self.file.clone(), find: self.find.clone(), replace: self.replace.clone() }
+    }
+
     /// `text` with the breakage, or why it does not apply.
     fn apply(&self, text: &str) -> Result<String, String> {
-        match text.matches(&self.find).count() {
-            _ if self.find.is_empty() => Err("`find` is empty".to_owned()),
-            _ if self.find == self.replace => Err("`replace` changes nothing".to_owned()),
-            1 => Ok(text.replacen(&self.find, &self.replace, 1)),
-            n => Err(format!("`find` occurs {n} times, once is needed")),
-        }
+        self.edit().apply(text)
     }
+}
+
+/// The breakages of the table by their ids.
+pub(crate) fn edits(root: &Path) -> io::Result<BTreeMap<String, Edit>> {
+    let table = read(root)?;
+    Ok(table.mutant.into_iter().map(|mutant| (mutant.id.clone(), mutant.edit())).collect())
+}
+
+fn read(root: &Path) -> io::Result<Table> {
+    let text = fs::read_to_string(root.join(TABLE))?;
+    parse(&text).map_err(|error| io::Error::other(format!("{TABLE}: {error}")))
 }
 
 /// Runs the table; true if every breakage was noticed.
 pub(crate) fn run(root: &Path, options: &Options) -> io::Result<bool> {
-    let text = fs::read_to_string(root.join(TABLE))?;
-    let table = parse(&text).map_err(|error| io::Error::other(format!("{TABLE}: {error}")))?;
+    let table = read(root)?;
     let wanted = |mutant: &&Mutant| options.only.is_empty() || options.only.contains(&mutant.id);
     let mutants: Vec<&Mutant> = table.mutant.iter().filter(wanted).collect();
     if let Some(id) = options.only.iter().find(|id| !mutants.iter().any(|mutant| mutant.id == **id)) {
@@ -199,21 +230,21 @@ fn failed(log: &str) -> Vec<String> {
     log.lines().filter_map(name).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn tail(output: &Output) -> String {
+pub(crate) fn tail(output: &Output) -> String {
     let log = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// The copy of the tree that gets broken.
-struct Workbench {
-    folder: PathBuf,
-    build: PathBuf,
+pub(crate) struct Workbench {
+    pub(crate) folder: PathBuf,
+    pub(crate) build: PathBuf,
 }
 
 impl Workbench {
     /// Brings the copy up to date; unchanged files keep their times, so that builds stay small.
-    fn fill(root: &Path) -> io::Result<Self> {
+    pub(crate) fn fill(root: &Path) -> io::Result<Self> {
         let bench = Self { folder: root.join(COPY), build: root.join(BUILD) };
         let listed = git_files(root)?;
         for path in &listed {
@@ -227,7 +258,7 @@ impl Workbench {
         Ok(bench)
     }
 
-    fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let target = self.folder.join(path);
         if fs::read(&target).is_ok_and(|old| old == bytes) {
             return Ok(());

@@ -32,6 +32,11 @@ pub struct Access {
     pub foreign_resource: Option<Url>,
     /// `--client-id`, `--client-secret-env`: the agent.
     pub agent: Option<AgentCredential>,
+    /// `--issuer`: the authorization server that passwords and client secrets are for. Without it that is whichever
+    /// the target names.
+    pub issuer: Option<Url>,
+    /// Whether the tokens are in use elsewhere, so that none is put where it would end up in a log.
+    pub in_use: bool,
     /// `--oauth-client-id`: a client registered in advance, for the person's sign-in.
     pub oauth_client: Option<OauthClient>,
     /// `--canary TOOL.ARGUMENT`.

@@ -11,13 +11,32 @@ use crate::{
     text::{self, Role},
 };
 
+/// Definitions that one client sees together, their names read once.
+#[derive(Debug, Default)]
+pub struct Siblings<'a> {
+    looks: look_alikes::Names<'a>,
+    names: shadowing::Names,
+}
+
+impl<'a> Siblings<'a> {
+    /// Reads the names of `definitions`.
+    pub fn of(definitions: &'a [Definition]) -> Self {
+        Self { looks: look_alikes::Names::of(definitions), names: shadowing::Names::of(definitions) }
+    }
+}
+
+/// [`inspect_among`] for one definition; for a whole catalogue read its [`Siblings`] once.
+pub fn inspect(definition: &Definition, siblings: &[Definition]) -> Vec<Finding> {
+    inspect_among(definition, &Siblings::of(siblings))
+}
+
 /// Inspects every string of a definition (names of members included), its name beside `siblings`, its parameters
 /// and the plausibility of its hints.
 ///
 /// `siblings` are the other definitions that the same client sees; this one may be among them. `place` of a
 /// finding is a JSON pointer into [`Definition::raw`]. At most [`crate::finding::MAX_FINDINGS`], the most severe
-/// first. Deterministic; time is linear in the definition and in the siblings' names.
-pub fn inspect(definition: &Definition, siblings: &[Definition]) -> Vec<Finding> {
+/// first. Deterministic; time is linear in the definition and in the number of siblings.
+pub fn inspect_among(definition: &Definition, siblings: &Siblings<'_>) -> Vec<Finding> {
     let mut findings = Findings::default();
     text::walk(&definition.raw, |place, text, role| {
         let subject = Subject { text, place, surface: Surface::Definition };
@@ -26,10 +45,10 @@ pub fn inspect(definition: &Definition, siblings: &[Definition]) -> Vec<Finding>
             let spoken = text.replace(['_', '-'], " ");
             phrases::inspect(Subject { text: &spoken, ..subject }, &mut findings);
         } else {
-            shadowing::inspect(subject, definition, siblings, &mut findings);
+            shadowing::inspect(subject, definition, &siblings.names, &mut findings);
         }
     });
-    look_alikes::inspect(definition, siblings, &mut findings);
+    look_alikes::inspect(definition, &siblings.looks, &mut findings);
     parameters::inspect(definition, &mut findings);
     if let Err(finding) = annotations::plausible(definition) {
         findings.push(finding);

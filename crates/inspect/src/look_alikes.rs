@@ -1,5 +1,7 @@
 //! Names that read like another's. Compares names only; knows nothing of what the tools do.
 
+use std::collections::HashMap;
+
 use sallyport_mcp::{catalogue::Definition, methods::ListKind};
 use unicode_security::{MixedScript, confusable_detection::skeleton};
 
@@ -14,9 +16,86 @@ use crate::{
 
 /// A slip in a shorter word is as likely another word (`get`, `set`).
 const LONG_WORD: usize = 6;
+/// Nobody reads a longer name letter by letter (bytes).
+const MOST_READ: usize = 256;
+
+/// The names of a catalogue, each read once: pairs of them are compared by number.
+#[derive(Debug, Default)]
+pub(crate) struct Names<'a> {
+    all: Vec<Name<'a>>,
+    normal: HashMap<String, usize>,
+    plain: HashMap<String, usize>,
+}
+
+/// One name, as far as others are compared with it.
+#[derive(Debug)]
+struct Name<'a> {
+    key: &'a str,
+    kind: ListKind,
+    /// Number of its [`normal`] form; `None` where no other has it.
+    normal: Option<usize>,
+    /// The same of its [`plain`] form.
+    plain: Option<usize>,
+    /// Empty where a slip in it does not count.
+    words: Vec<Vec<char>>,
+}
+
+impl<'a> Names<'a> {
+    /// Reads the names of `definitions`.
+    pub(crate) fn of(definitions: &'a [Definition]) -> Self {
+        let mut names = Self::default();
+        for definition in definitions {
+            let (normal, plain) = (normal(&definition.key).collect(), plain(&definition.key).collect());
+            let (next_normal, next_plain) = (names.normal.len(), names.plain.len());
+            let normal = Some(*names.normal.entry(normal).or_insert(next_normal));
+            let plain = Some(*names.plain.entry(plain).or_insert(next_plain));
+            names.all.push(Name { normal, plain, ..Name::alone(&definition.key, definition.kind) });
+        }
+        names
+    }
+
+    /// The likest sibling of a name, the first of those that are equally like it.
+    fn likest(&self, key: &str, kind: ListKind) -> Option<(&'a str, Likeness)> {
+        let numbered = |text: String, all: &HashMap<String, usize>| all.get(&text).copied();
+        let name = Name {
+            normal: numbered(normal(key).collect(), &self.normal),
+            plain: numbered(plain(key).collect(), &self.plain),
+            ..Name::alone(key, kind)
+        };
+        let mut likest: Option<(&str, Likeness)> = None;
+        for other in self.all.iter().filter(|other| other.kind == kind && other.key != key) {
+            let Some(likeness) = name.likeness(other) else { continue };
+            if likest.is_none_or(|(_, known)| likeness > known) {
+                likest = Some((other.key, likeness));
+            }
+            if likeness == Likeness::Confusable {
+                break;
+            }
+        }
+        likest
+    }
+}
+
+impl<'a> Name<'a> {
+    fn alone(key: &'a str, kind: ListKind) -> Self {
+        let named = matches!(kind, ListKind::Tools | ListKind::Prompts) && key.len() <= MOST_READ;
+        let words = if named { crate::annotations::words(key) } else { Vec::new() };
+        let words = words.iter().map(|word| word.chars().collect()).collect();
+        Self { key, kind, normal: None, plain: None, words }
+    }
+
+    fn likeness(&self, other: &Self) -> Option<Likeness> {
+        if self.normal.is_some() && self.normal == other.normal {
+            let spelling = self.plain.is_some() && self.plain == other.plain;
+            return Some(if spelling { Likeness::Spelling } else { Likeness::Confusable });
+        }
+        let near = self.key.len().abs_diff(other.key.len()) <= 4;
+        (near && one_slip(&self.words, &other.words)).then_some(Likeness::Slip)
+    }
+}
 
 /// Compares a definition's name with its siblings' and with itself as ASCII.
-pub(crate) fn inspect(definition: &Definition, siblings: &[Definition], findings: &mut Findings) {
+pub(crate) fn inspect(definition: &Definition, siblings: &Names<'_>, findings: &mut Findings) {
     let name = definition.key.as_str();
     let place = format!("/{}", definition.kind.key());
     let finding = |detector, severity, excerpt, why| Finding {
@@ -33,14 +112,13 @@ pub(crate) fn inspect(definition: &Definition, siblings: &[Definition], findings
         let why = format!("it reads as {read:?} and is written in other characters").into();
         findings.push(finding(MixedScriptName, severity, excerpt::shown(&escaped(name)), why));
     }
-    for sibling in siblings.iter().filter(|other| other.kind == definition.kind && other.key != definition.key) {
-        let Some(likeness) = likeness(name, &sibling.key, definition.kind) else { continue };
+    if let Some((sibling, likeness)) = siblings.likest(name, definition.kind) {
         let (severity, why) = match likeness {
             Likeness::Confusable => (High, "another name that reads the same"),
             Likeness::Spelling => (Medium, "another name that differs in case or separators only"),
             Likeness::Slip => (Low, "another name one slip away"),
         };
-        let excerpt = format!("{} / {}", excerpt::shown(&escaped(name)), excerpt::shown(&escaped(&sibling.key)));
+        let excerpt = format!("{} / {}", excerpt::shown(&escaped(name)), excerpt::shown(&escaped(sibling)));
         findings.push(finding(LookAlikeName, severity, excerpt, why.into()));
     }
 }
@@ -57,20 +135,12 @@ fn escaped(name: &str) -> String {
     })
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// The gravest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Likeness {
-    Confusable,
-    Spelling,
     Slip,
-}
-
-fn likeness(a: &str, b: &str, kind: ListKind) -> Option<Likeness> {
-    if normal(a).eq(normal(b)) {
-        let spelling = plain(a).eq(plain(b));
-        return Some(if spelling { Likeness::Spelling } else { Likeness::Confusable });
-    }
-    let named = matches!(kind, ListKind::Tools | ListKind::Prompts);
-    (named && one_slip(a, b)).then_some(Likeness::Slip)
+    Spelling,
+    Confusable,
 }
 
 /// How a name reads: its skeleton (UTS #39 §4) without case and separators.
@@ -83,20 +153,13 @@ fn plain(name: &str) -> impl Iterator<Item = char> + '_ {
 }
 
 /// Whether exactly one long word differs, by one letter or two swapped ones; plurals, tenses and numbers apart.
-fn one_slip(a: &str, b: &str) -> bool {
-    if a.len().abs_diff(b.len()) > 4 {
-        return false;
-    }
-    let (a, b) = (crate::annotations::words(a), crate::annotations::words(b));
+fn one_slip(a: &[Vec<char>], b: &[Vec<char>]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let mut different = a.iter().zip(&b).filter(|(x, y)| x != y);
+    let mut different = a.iter().zip(b).filter(|(x, y)| x != y);
     match (different.next(), different.next()) {
-        (Some((x, y)), None) => {
-            let (x, y): (Vec<char>, Vec<char>) = (x.chars().collect(), y.chars().collect());
-            x.len().min(y.len()) >= LONG_WORD && slipped(&x, &y)
-        }
+        (Some((x, y)), None) => x.len().min(y.len()) >= LONG_WORD && slipped(x, y),
         _ => false,
     }
 }
@@ -124,7 +187,41 @@ fn slipped(a: &[char], b: &[char]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn likeness(a: &str, b: &str, kind: ListKind) -> Option<Likeness> {
+        let raw = json!({"name": b, "uri": b, "inputSchema": {}});
+        let siblings = [Definition::read(kind, raw).unwrap()];
+        Names::of(&siblings).likest(a, kind).map(|(_, likeness)| likeness)
+    }
+
+    #[test]
+    fn two_thousand_names_that_are_nearly_the_same_are_compared_in_time() {
+        let name = |n: usize| format!("{}_{}{n}", "ab".repeat(60), "lI".repeat(n % 60));
+        let tools: Vec<Definition> = (0..2000)
+            .map(|n| Definition::read(ListKind::Tools, json!({"name": name(n), "inputSchema": {}})).unwrap())
+            .collect();
+        let begun = std::time::Instant::now();
+        let names = Names::of(&tools);
+        for tool in &tools {
+            inspect(tool, &names, &mut Findings::default());
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn the_likest_sibling_is_told() {
+        let tools = ["serach_mail", "search-mail", "sеarch_mail", "search_mall"]
+            .map(|name| Definition::read(ListKind::Tools, json!({"name": name, "inputSchema": {}})).unwrap());
+        let likest = |tools: &[Definition]| {
+            Names::of(tools).likest("search_mail", ListKind::Tools).map(|(name, likeness)| (name.to_owned(), likeness))
+        };
+        assert_eq!(likest(&tools), Some(("sеarch_mail".to_owned(), Likeness::Confusable)));
+        assert_eq!(likest(&tools[..2]), Some(("search-mail".to_owned(), Likeness::Spelling)));
+        assert_eq!(likest(&tools[..1]), Some(("serach_mail".to_owned(), Likeness::Slip)));
+    }
 
     #[test]
     fn likenesses() {

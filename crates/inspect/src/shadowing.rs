@@ -62,9 +62,8 @@ static SOME_TOOL: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Looks at one string of a definition for sentences about its siblings.
-pub(crate) fn inspect(subject: Subject<'_>, definition: &Definition, siblings: &[Definition], findings: &mut Findings) {
+pub(crate) fn inspect(subject: Subject<'_>, definition: &Definition, siblings: &Names, findings: &mut Findings) {
     let mut covered = 0;
-    let mut names: Option<HashSet<String>> = None;
     for hit in KEYS.find_iter(subject.text).map(|hit| hit.start()) {
         if hit < covered || findings.is_full(ToolShadowing, High) {
             continue;
@@ -74,16 +73,22 @@ pub(crate) fn inspect(subject: Subject<'_>, definition: &Definition, siblings: &
         let window = Window::new(subject.text, &cut.range);
         let (alters, bans) = (ALTERS.find(&window.text), BANS.find(&window.text));
         let Some(found) = alters.or(bans) else { continue };
-        let names = names.get_or_insert_with(|| sibling_names(definition, siblings));
-        let Some(severity) = severity(&window.text, definition, names, alters.is_some()) else { continue };
+        let Some(severity) = severity(&window.text, definition, &siblings.0, alters.is_some()) else { continue };
         let why =
             if alters.is_some() { "it changes how another tool is used" } else { "it speaks against another tool" };
         findings.push(subject.finding(ToolShadowing, severity, window.source(&found.range()), why));
     }
 }
 
-fn sibling_names(definition: &Definition, siblings: &[Definition]) -> HashSet<String> {
-    siblings.iter().filter(|other| other.key != definition.key).map(|other| other.key.to_lowercase()).collect()
+/// The names of a catalogue in lower case. A definition's own name is left out where it is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Names(HashSet<String>);
+
+impl Names {
+    /// Reads the names of `definitions`.
+    pub(crate) fn of(definitions: &[Definition]) -> Self {
+        Self(definitions.iter().map(|definition| definition.key.to_lowercase()).collect())
+    }
 }
 
 fn severity(text: &str, definition: &Definition, siblings: &HashSet<String>, alters: bool) -> Option<Severity> {
@@ -128,7 +133,7 @@ mod tests {
         let siblings = ["send_email", "echo", "transfer", "read_text_file"].map(tool);
         let mut findings = Findings::default();
         let subject = Subject { text, place: "/description", surface: Surface::Definition };
-        inspect(subject, &tool("daily_fact"), &siblings, &mut findings);
+        inspect(subject, &tool("daily_fact"), &Names::of(&siblings), &mut findings);
         findings.finish().first().map(|f| f.severity)
     }
 

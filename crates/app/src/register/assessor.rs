@@ -38,7 +38,7 @@ impl Reassess for Assessor {
             Transport::Http { url, .. } => Target::Http(url.clone()),
             Transport::Stdio { spec, .. } => Target::Stdio(spec.clone()),
         };
-        let mut access = Access::default();
+        let mut access = Access { in_use: true, ..Access::default() };
         if let UpstreamCredential::Bearer(token) = &spec.credential {
             access.token = Some(token.clone());
         }

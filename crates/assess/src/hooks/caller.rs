@@ -59,16 +59,17 @@ pub(crate) struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// A caller with the token of `grant`, who is not connected yet.
+    /// A caller with the token of `grant`, who is not connected yet and looks like any client.
     pub(crate) fn new(bench: &'a Bench, check: &'static str, grant: &Grant) -> Self {
         let token = grant.access_token.expose().to_owned();
-        Self { bench, check, token, tool: read_tool(bench), options: ConnectOptions::default(), client: None }
+        let options = ConnectOptions { plain: true, ..ConnectOptions::default() };
+        Self { bench, check, token, tool: read_tool(bench), options, client: None }
     }
 
-    /// One who looks like any client.
+    /// One who says that it is the assessor.
     #[must_use]
-    pub(crate) fn plain(mut self) -> Self {
-        self.options.plain = true;
+    pub(crate) fn announced(mut self) -> Self {
+        self.options.plain = false;
         self
     }
 
@@ -192,7 +193,10 @@ pub(crate) fn read_tool(bench: &Bench) -> Option<NamedTool> {
         let schema = definition.input_schema.as_ref();
         let demands =
             schema.and_then(|schema| schema.get("required")?.as_array()).is_some_and(|names| !names.is_empty());
-        definition.kind == ListKind::Tools && definition.annotations.read_only && !demands
+        // A hint is a claim: what speaks against it by its name is not tried.
+        let believed =
+            definition.annotations.read_only && sallyport_inspect::annotations::plausible(definition).is_ok();
+        definition.kind == ListKind::Tools && believed && !demands
     })?;
     Some(NamedTool { tool: harmless.key.clone(), arguments: Object::new() })
 }

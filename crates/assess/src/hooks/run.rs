@@ -13,7 +13,7 @@ use super::{Action, Hook, HookName, file::PLACEHOLDERS};
 use crate::{
     bench::Bench,
     login::quote,
-    wire::{Ask, Noted},
+    wire::{Ask, Noted, WireError},
 };
 
 /// What a hook is told.
@@ -184,17 +184,18 @@ fn record(stdout: &[u8], stderr: &[u8]) -> String {
 
 async fn run_url(bench: &Bench, check: &'static str, name: HookName, timeout: Duration, ask: Ask) -> HookRun {
     let name = name.as_str();
-    match tokio::time::timeout(timeout, bench.wire.send(check, ask)).await {
-        Err(_) => HookRun::none(format!("hook `{name}`: no answer within {} s", timeout.as_secs())),
-        Ok(Err(error)) => {
-            let hint = if error.points_inside() { "; a `command` may reach what a `url` may not" } else { "" };
-            let exchanges = error.exchange().into_iter().collect();
-            let said = format!("hook `{name}`: {}{hint}", quote(&error.to_string()));
-            HookRun { exchanges, ..HookRun::none(said) }
+    match bench.wire.send_to_operator(check, ask, timeout).await {
+        Err(WireError::TimedOut { exchange, .. }) => {
+            let said = format!("hook `{name}`: no answer within {} s", timeout.as_secs());
+            HookRun { exchanges: vec![exchange], ..HookRun::none(said) }
         }
-        Ok(Ok(heard)) => {
+        Err(error) => {
+            let exchanges = error.exchange().into_iter().collect();
+            HookRun { exchanges, ..HookRun::none(format!("hook `{name}`: {}", quote(&error.to_string()))) }
+        }
+        Ok(heard) => {
             let said = match heard.truncated {
-                true => "the answer is larger than 1 MiB, or did not end; use a `command`".to_owned(),
+                true => "the answer is larger than 16 MiB, or did not end; use a `command`".to_owned(),
                 false => format!("HTTP {}", heard.status.as_u16()),
             };
             HookRun {

@@ -10,6 +10,12 @@ pub(crate) enum Fault {
     /// Nothing names an authorization server.
     #[error("no authorization server metadata was found, so nobody can sign in")]
     NoServer,
+    /// The target names another one than the operator.
+    #[error("the target does not name the authorization server {0}, and nobody signs in at another one")]
+    OtherServer(String),
+    /// Codes, tokens and secrets would go over the network for everybody to read.
+    #[error("the `{0}` of the metadata is plain http, by which no code and no secret is sent")]
+    Insecure(&'static str),
     /// Its metadata lacks what the step needs.
     #[error("the authorization server's metadata has no usable `{0}`")]
     NoEndpoint(&'static str),

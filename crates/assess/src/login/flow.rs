@@ -110,8 +110,10 @@ pub(crate) async fn authorize(
         let endpoint =
             desk.server.endpoint("authorization_endpoint").ok_or(Fault::NoEndpoint("authorization_endpoint"))?;
         let url = request.url(&endpoint, desk.client(bench).await?);
-        let answer = desk.show(bench, &url).await?;
-        return read(request, &answer, None);
+        let state = request.state.clone();
+        let is_ours = |answer: &Url| answer.query_pairs().any(|(name, value)| name == "state" && value == state);
+        let answer = desk.show(bench, &url, is_ours).await?;
+        return of_issuer(desk, read(request, &answer, None)?);
     }
     let walked = walk(bench, check, desk, who, &request).await?;
     if let End::Refused { status, said } = &walked.end {
@@ -119,7 +121,18 @@ pub(crate) async fn authorize(
         return Err(Fault::Refused { error: String::new(), said, exchanges });
     }
     let answer = walked.returned()?.clone();
-    read(request, &answer, Some(walked))
+    of_issuer(desk, read(request, &answer, Some(walked))?)
+}
+
+/// The code, unless another issuer says that it is its own.
+fn of_issuer(desk: &Desk, code: Code) -> Result<Code, Fault> {
+    match code.iss.as_deref().filter(|iss| !desk.server.may_redeem(iss)) {
+        None => Ok(code),
+        Some(iss) => {
+            let why = format!("it is of another issuer, {}, and the token endpoint is not there", quote(iss));
+            Err(Fault::Response { why, exchanges: code.exchanges })
+        }
+    }
 }
 
 /// Takes an authorization response apart.

@@ -129,7 +129,8 @@ impl Who<'_> {
 
 /// Signs in whoever the operator named.
 pub(crate) async fn run(bench: &Bench) {
-    let server = bench.seen.discovery.get().and_then(Server::find);
+    let server = bench.seen.discovery.get();
+    let server = server.and_then(|discovery| Server::find(discovery, bench.access.issuer.as_ref()));
     if let Some(server) = server {
         match Desk::open(bench, server).await {
             Ok(desk) => drop(bench.seen.login.set(desk)),
@@ -186,9 +187,12 @@ fn given(bench: &Bench, token: &Secret, subject: &str) -> Grant {
 /// Where sign-ins are made.
 ///
 /// # Errors
-/// [`Fault::NoServer`].
+/// [`Fault::NoServer`]; [`Fault::OtherServer`] where the operator named one.
 pub(crate) fn desk(bench: &Bench) -> Result<&Desk, Fault> {
-    bench.seen.login.get().ok_or(Fault::NoServer)
+    bench.seen.login.get().ok_or_else(|| match &bench.access.issuer {
+        Some(issuer) => Fault::OtherServer(issuer.to_string()),
+        None => Fault::NoServer,
+    })
 }
 
 /// The desk, when the person signed in at it, so that she can again.
@@ -444,8 +448,9 @@ impl Desk {
         }
     }
 
-    /// Shows `url` to the operator and waits for the answer.
-    async fn show(&self, bench: &Bench, url: &Url) -> Result<Url, Fault> {
+    /// Shows `url` to the operator and waits for the answer to it. Any page in the browser can send something else
+    /// here: that is left lying, unless nothing better comes.
+    async fn show(&self, bench: &Bench, url: &Url, answers: impl Fn(&Url) -> bool) -> Result<Url, Fault> {
         let (Some(browser), Some(listener)) = (&bench.access.browser, &self.listener) else {
             return Err(Fault::NotGiven(Needs::SignIn.to_string()));
         };
@@ -454,7 +459,16 @@ impl Desk {
             return Err(Fault::Nobody(PATIENCE));
         }
         browser(url);
-        let answer = listener.next(patience).await.map_err(|error| Fault::Listener(error.to_string()))?;
+        let until = tokio::time::Instant::now() + patience;
+        let mut other = None;
+        let answer = loop {
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            match listener.next(left).await.map_err(|error| Fault::Listener(error.to_string()))? {
+                Some(answer) if answers(&answer) => break Some(answer),
+                Some(answer) => other = Some(answer),
+                None => break other,
+            }
+        };
         answer.ok_or_else(|| {
             self.gone.store(true, Ordering::Relaxed);
             Fault::Nobody(patience)

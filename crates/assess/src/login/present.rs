@@ -65,7 +65,7 @@ impl Presented {
     }
 }
 
-/// Connects with `token` and lists the tools, as an ordinary client does.
+/// Connects with `token` and lists the tools, as an ordinary client does: with no word of the assessor.
 pub(crate) async fn token(bench: &Bench, check: &'static str, token: &str) -> Presented {
     in_era(bench, check, token, EraChoice::Auto).await
 }
@@ -84,7 +84,7 @@ pub(crate) async fn anywhere(bench: &Bench, check: &'static str, token: &str) ->
 }
 
 async fn in_era(bench: &Bench, check: &'static str, token: &str, era: EraChoice) -> Presented {
-    let options = ConnectOptions { era, ..ConnectOptions::default() };
+    let options = ConnectOptions { era, plain: true, ..ConnectOptions::default() };
     let connected = McpClient::connect(bench, check, Credential::Bearer(token), options).await;
     let mut client = match connected {
         Ok(client) => client,
@@ -111,7 +111,8 @@ pub(crate) fn first_message(url: Url, era: Era) -> Ask {
     let about = json!({ "name": "mcp-client", "version": "1.0.0" });
     if era == Era::Legacy {
         let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": about });
-        return Ask::post_mcp(url, &json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params }));
+        return Ask::post_mcp(url, &json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params }))
+            .plain();
     }
     modern(url, "tools/list", about)
 }
@@ -121,6 +122,7 @@ pub(crate) fn in_session(url: Url, session: &str, version: &str) -> Ask {
     Ask::post_mcp(url, &json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {} }))
         .header("mcp-session-id", session)
         .header("mcp-protocol-version", version)
+        .plain()
 }
 
 fn modern(url: Url, method: &str, about: Value) -> Ask {
@@ -132,6 +134,7 @@ fn modern(url: Url, method: &str, about: Value) -> Ask {
     Ask::post_mcp(url, &json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": { "_meta": meta } }))
         .header("mcp-protocol-version", "2026-07-28")
         .header("mcp-method", method)
+        .plain()
 }
 
 /// Whether `heard` holds the result of a JSON-RPC request.

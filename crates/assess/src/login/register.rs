@@ -51,7 +51,7 @@ pub(super) async fn client(bench: &Bench, server: &Server, redirect_uri: &str) -
             "token_endpoint_auth_method": auth_method,
             "application_type": "native",
         });
-        let heard = bench.wire.send("registration-path", Ask::post_json(endpoint.clone(), &asked)).await?;
+        let heard = bench.wire.send("registration-path", Ask::post_json(endpoint.clone(), &asked).plain()).await?;
         exchanges.push(heard.exchange);
         let answer = heard.json().filter(|_| heard.status.is_success());
         if let Some(client) = answer.and_then(|answer| read(&answer, auth_method, redirect_uri)) {

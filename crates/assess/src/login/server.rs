@@ -3,25 +3,47 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::bench::{Bench, Discovery, Found};
+use crate::{
+    bench::{Bench, Discovery, Found},
+    probes::discovery::places,
+};
 
 /// One authorization server (RFC 8414 section 2). Nothing of it is believed; it says where to ask.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     document: Map<String, Value>,
+    /// Where the metadata was.
+    place: Url,
     /// The exchange that brought the metadata.
     pub(crate) exchange: u32,
 }
 
 impl Server {
-    /// The one that the resource names, else the first that was found.
-    pub(crate) fn find(discovery: &Discovery) -> Option<Self> {
+    /// The one that the operator `pinned`, else the one that the resource names, else the first that was found.
+    pub(crate) fn find(discovery: &Discovery, pinned: Option<&Url>) -> Option<Self> {
+        if let Some(pinned) = pinned {
+            let found = discovery.servers.iter().find(|found| is_of(found, pinned))?;
+            return Self::of(found);
+        }
         let named = |found: &&Found<Value>| {
             let issuer = found.document.get("issuer").and_then(Value::as_str);
             discovery.issuer.is_some() && issuer == discovery.issuer.as_deref()
         };
         let found = discovery.servers.iter().find(named).or_else(|| discovery.servers.first())?;
-        Some(Self { document: found.document.as_object()?.clone(), exchange: found.exchange })
+        Self::of(found)
+    }
+
+    fn of(found: &Found<Value>) -> Option<Self> {
+        let document = found.document.as_object()?.clone();
+        Some(Self { document, place: found.url.clone(), exchange: found.exchange })
+    }
+
+    /// Whether a code of an authorization response that names `iss` may go to the token endpoint: not where that
+    /// is at another origin, which would be handed somebody else's code (RFC 9207 section 2.4).
+    pub(crate) fn may_redeem(&self, iss: &str) -> bool {
+        let Ok(iss) = Url::parse(iss) else { return true };
+        let token = self.endpoint("token_endpoint").map(|url| url.origin());
+        Some(iss.origin()) == token || iss.origin() == self.place.origin()
     }
 
     /// A URL of the metadata that may be asked; http(s) without user information.
@@ -50,6 +72,12 @@ impl Server {
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.document.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
+}
+
+/// Whether these are the metadata of `issuer`, found where it has them and naming it (RFC 8414 section 3.3).
+fn is_of(found: &Found<Value>, issuer: &Url) -> bool {
+    let named = found.document.get("issuer").and_then(Value::as_str).and_then(|text| Url::parse(text).ok());
+    named.as_ref() == Some(issuer) && places::of_issuer(issuer).contains(&found.url)
 }
 
 /// The scopes that the resource's metadata lists, at most 100 of them, each one token (RFC 6749 section 3.3).

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
+    cookies::is_loopback,
     fault::{Fault, quote},
     server::Server,
 };
@@ -25,7 +26,7 @@ pub(crate) struct Issued {
 /// Sends `form` with the client's authentication to the endpoint called `endpoint` in the metadata.
 ///
 /// # Errors
-/// [`Fault::NoEndpoint`], [`Fault::Wire`].
+/// [`Fault::NoEndpoint`], [`Fault::Insecure`], [`Fault::Wire`].
 pub(crate) async fn post(
     bench: &Bench,
     check: &'static str,
@@ -34,6 +35,9 @@ pub(crate) async fn post(
     form: &[(&str, &str)],
 ) -> Result<Heard, Fault> {
     let url = server.endpoint(endpoint).ok_or(Fault::NoEndpoint(endpoint))?;
+    if url.scheme() != "https" && !is_loopback(&url) {
+        return Err(Fault::Insecure(endpoint));
+    }
     Ok(bench.wire.send(check, authenticated(url, client, form)).await?)
 }
 
@@ -41,12 +45,12 @@ fn authenticated(url: Url, client: &Client, form: &[(&str, &str)]) -> Ask {
     let mut form = form.to_vec();
     match &client.secret {
         Some(secret) if client.auth_method == "client_secret_basic" => {
-            return Ask::post_form(url, &form).basic(&client.id, secret.expose());
+            return Ask::post_form(url, &form).plain().basic(&client.id, secret.expose());
         }
         Some(secret) => form.extend([("client_id", client.id.as_str()), ("client_secret", secret.expose())]),
         None => form.push(("client_id", &client.id)),
     }
-    Ask::post_form(url, &form)
+    Ask::post_form(url, &form).plain()
 }
 
 /// Asks for tokens.

@@ -160,7 +160,7 @@ impl Walk<'_> {
             }
             None => Ask::get(next.url.clone()),
         };
-        ask = ask.header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        ask = ask.plain().header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
         if let Some(line) = self.browser.cookies.header(&next.url) {
             ask = ask.header("cookie", &line);
         }

@@ -53,7 +53,7 @@ fn params(tool: &NamedTool) -> Object {
 
 /// A connection in `era`; `None` when the server does not speak it.
 async fn connect(bench: &Bench, check: &'static str, era: EraChoice, elicitation: bool) -> Option<McpClient> {
-    let options = ConnectOptions { era, elicitation, ..ConnectOptions::default() };
+    let options = ConnectOptions { era, elicitation, plain: true };
     match McpClient::connect(bench, check, credential(bench), options).await {
         Ok(client) => Some(client),
         Err(fault) => {
@@ -119,7 +119,7 @@ async fn cannot_ask(bench: &Bench, tool: &NamedTool, era: EraChoice) {
 async fn bound(bench: &Bench, tool: &NamedTool) {
     let mut exchanges = Vec::new();
     for era in ERAS {
-        let options = ConnectOptions { era, elicitation: true, ..ConnectOptions::default() };
+        let options = ConnectOptions { era, elicitation: true, plain: true };
         let Ok(mut client) = McpClient::connect(bench, BOUND, credential(bench), options).await else { continue };
         let tried = match client.is_modern() {
             true => bound::modern(&mut client, tool, &mut exchanges).await,

@@ -40,7 +40,7 @@ pub(crate) async fn run(bench: &Bench) {
         Ok(grant) => grant,
         Err(why) => return unseen(&why),
     };
-    let called = Caller::new(bench, CHECK, &grant).ask().await;
+    let called = Caller::new(bench, CHECK, &grant).announced().ask().await;
     if !matches!(called, Served::Yes(_)) {
         return unseen(&format!("no call could be made: {}", called.words()));
     }

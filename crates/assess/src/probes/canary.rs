@@ -26,7 +26,8 @@ pub(crate) async fn run(bench: &Bench) {
     let Some(canary) = &bench.access.canary else {
         return all_unseen(bench, &format!("it takes {}", crate::check::Needs::Canary), &[]);
     };
-    let mut client = match McpClient::connect(bench, CHECKS[0], credential(bench), ConnectOptions::default()).await {
+    let options = ConnectOptions { plain: true, ..ConnectOptions::default() };
+    let mut client = match McpClient::connect(bench, CHECKS[0], credential(bench), options).await {
         Ok(client) => client,
         Err(fault) => return all_unseen(bench, &shown(&format!("no connection: {fault}")), &[]),
     };

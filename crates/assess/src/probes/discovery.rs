@@ -40,23 +40,30 @@ pub(crate) async fn run(bench: &Bench) {
     drop(bench.seen.discovery.set(Discovery { challenge, resource, servers, issuer }));
 }
 
-/// Asks without a token in both eras, and gives the refusal, where there was one. `None` when the target does
-/// not answer at all: then nothing else can be found out.
+/// Asks without a token in both eras, as the assessor and as anybody, and gives the refusal, where there was one.
+/// `None` when the target does not answer at all: then nothing else can be found out.
 async fn stranger(bench: &Bench) -> Option<Option<Refusal>> {
     const CHECK: &str = "auth-required";
     let mut refusal = None;
     let mut unclear = Vec::new();
     let mut silent = 0;
-    for era in [EraChoice::Modern, EraChoice::Legacy] {
-        match served::ask(bench, CHECK, Credential::None, era).await {
+    let eras = [EraChoice::Modern, EraChoice::Legacy];
+    for (era, plain) in eras.map(|era| (era, false)).into_iter().chain(eras.map(|era| (era, true))) {
+        if plain && failed(bench, CHECK) {
+            break;
+        }
+        match served::ask(bench, CHECK, Credential::None, era, plain).await {
             Served::Yes { how, exchanges } => {
-                bench.findings.fail(CHECK, format!("without a token {how}"), &exchanges);
+                let whom = if plain { ", to a client that does not say that it is the assessor" } else { "" };
+                bench.findings.fail(CHECK, format!("without a token {how}{whom}"), &exchanges);
             }
             Served::No(no) if refusal.is_none() => refusal = Some(no),
             Served::No(_) => {}
             Served::Unclear { why, unreachable, .. } => {
                 silent += u8::from(unreachable);
-                unclear.push(why);
+                if !unclear.contains(&why) {
+                    unclear.push(why);
+                }
                 // A target that keeps a caller waiting would do so again.
                 if unreachable {
                     break;

@@ -74,7 +74,7 @@ async fn present(bench: &Bench, check: &'static str, forged: &Forged) -> Option<
         if forged.both_eras { &[EraChoice::Legacy, EraChoice::Modern] } else { &[EraChoice::Auto] };
     let mut refusal = None;
     for era in eras {
-        match served::ask(bench, check, Credential::Bearer(&forged.token), *era).await {
+        match served::ask(bench, check, Credential::Bearer(&forged.token), *era, true).await {
             Served::Yes { how, exchanges } => {
                 bench.findings.fail(check, format!("with {} {how}", forged.what), &exchanges);
                 return None;
@@ -147,8 +147,9 @@ fn claims(bench: &Bench) -> Claims {
     for (name, value) in [
         ("iss", json!(issuer)),
         ("aud", json!(audience)),
-        ("sub", json!("sallyport-assess")),
-        ("client_id", json!("sallyport-assess")),
+        // Nothing in it may say whose token it is: a server might refuse that alone.
+        ("sub", json!(bench.nonce(16))),
+        ("client_id", json!("mcp-client")),
         ("scope", json!(scope)),
         ("iat", json!(now)),
         ("nbf", json!(now)),

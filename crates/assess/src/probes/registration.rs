@@ -46,7 +46,7 @@ async fn redirects(bench: &Bench, discovery: &Discovery) {
             "response_types": ["code"],
             "token_endpoint_auth_method": "none",
         });
-        let heard = match bench.wire.send(CHECK, Ask::post_json(endpoint.clone(), &asked)).await {
+        let heard = match bench.wire.send(CHECK, Ask::post_json(endpoint.clone(), &asked).plain()).await {
             Ok(heard) => heard,
             Err(error) => {
                 doubts.push(format!("no answer: {error}"));

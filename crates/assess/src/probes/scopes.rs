@@ -371,7 +371,7 @@ async fn tools(bench: &Bench, token: &str) -> Result<(McpClient, BTreeMap<String
         }
         fault => Stop::Unclear(login::quote(&fault.to_string())),
     };
-    let options = ConnectOptions::default();
+    let options = ConnectOptions { plain: true, ..ConnectOptions::default() };
     let mut client = McpClient::connect(bench, ENFORCED, Credential::Bearer(token), options).await.map_err(stop)?;
     let listed = client.list(ENFORCED, ListKind::Tools).await.map_err(stop)?;
     let named = listed.into_iter().filter_map(|tool| Some((tool.get("name")?.as_str()?.to_owned(), tool)));

@@ -62,7 +62,7 @@ pub(crate) async fn run(bench: &Bench) {
 }
 
 async fn open(bench: &Bench, check: &'static str, token: &str) -> Result<McpClient, McpFault> {
-    let options = ConnectOptions { era: EraChoice::Legacy, ..ConnectOptions::default() };
+    let options = ConnectOptions { era: EraChoice::Legacy, plain: true, ..ConnectOptions::default() };
     McpClient::connect(bench, check, Credential::Bearer(token), options).await
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn run(bench: &Bench) {
         Err(why) => return unseen(&why),
     };
     let since = bench.clock.now();
-    let served = Caller::new(bench, CHECK, &grant).ask().await;
+    let served = Caller::new(bench, CHECK, &grant).announced().ask().await;
     if !matches!(served, Served::Yes(_)) {
         return unseen(&format!("no call could be made: {}", served.words()));
     }

@@ -13,6 +13,9 @@ use crate::wire::{exchange::Noted, http::WireError};
 /// What the assessor calls itself where nobody asks it to look ordinary.
 const USER_AGENT: &str = concat!("sallyport-assess/", env!("CARGO_PKG_VERSION"));
 
+/// What an ordinary client calls itself.
+pub(super) const PLAIN_AGENT: &str = "node";
+
 /// A request to be sent.
 #[derive(Debug, Clone)]
 pub struct Ask {
@@ -92,6 +95,13 @@ impl Ask {
             (Err(_), _) => self.wrong = Some("the name of a header is none".to_owned()),
         }
         self
+    }
+
+    /// With the user agent of an ordinary client, and no sign of the assessor: for what a server might do for the
+    /// assessor's eyes alone.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        self.header("user-agent", PLAIN_AGENT)
     }
 
     /// Without a header line.

@@ -60,8 +60,9 @@ const RATE: usize = 20;
 const MAX_REQUESTS: u32 = 1500;
 /// How long a stream that answers a GET is listened to by [`Wire::send`].
 const GLANCE: Duration = Duration::from_secs(1);
-/// The most of a stream that is recorded.
-const MAX_RECORDED: usize = 64 * 1024;
+/// The most of an answer that is recorded: twice what is kept, since the record of a stream is written anew with
+/// each piece of it.
+const MAX_RECORDED: usize = 8 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

@@ -19,6 +19,8 @@ const SHORTEST_GIVEN: usize = 4;
 /// A value that only its field calls a credential is sought elsewhere only from this length on: a hostile
 /// answer must not blot out the record by calling `the` a token.
 const SHORTEST_LEARNT: usize = 16;
+/// Nor up from this one: what a hostile answer makes others be searched for has its bound.
+const LONGEST_LEARNT: usize = 16 * 1024;
 /// At most so many values are learnt.
 const MAX_LEARNT: usize = 512;
 /// Longer texts are cut before they are looked through.
@@ -27,7 +29,7 @@ const MAX_TEXT: usize = 64 * 1024;
 const SHORTEST_REST: usize = 8;
 
 /// Fields of JSON, forms and URLs that hold credentials whatever they hold.
-const SECRET_FIELDS: [&str; 17] = [
+const SECRET_FIELDS: [&str; 19] = [
     "access_token",
     "refresh_token",
     "id_token",
@@ -45,6 +47,8 @@ const SECRET_FIELDS: [&str; 17] = [
     "api_key",
     "apikey",
     "private_key",
+    "SAMLResponse",
+    "wresult",
 ];
 /// Fields that hold a credential when their value is long, and something else when it is short.
 const MAYBE_FIELDS: [&str; 6] = ["code", "token", "secret", "sessionid", "session_id", "request_uri"];
@@ -122,7 +126,7 @@ impl Redactor {
     }
 
     fn learn_value(&self, value: &str) {
-        if value.len() < SHORTEST_LEARNT {
+        if !(SHORTEST_LEARNT..=LONGEST_LEARNT).contains(&value.len()) {
             return;
         }
         self.known(|known| {
@@ -186,19 +190,69 @@ impl Known {
     }
 }
 
-/// The ways in which a value is written: itself, and escaped for URLs, JSON and HTML.
+/// The ways in which a value is written: itself, and escaped for URLs, JSON and HTML as common libraries do.
 fn forms(value: &str) -> Vec<String> {
     let form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
     let json = serde_json::Value::from(value).to_string();
     let json = json[1..json.len() - 1].to_owned();
-    let html = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let html = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let double = html.replace('"', "&quot;");
+    let numbers = html.replace('"', "&#34;").replace('\'', "&#39;");
+    let component = component(value);
+    let others = [
+        component.to_lowercase_escapes(),
+        component.0,
+        Escaped(form.replace('+', "%20")).to_lowercase_escapes(),
+        form.replace('+', "%20"),
+        Escaped(form.clone()).to_lowercase_escapes(),
+        form,
+        json.replace('<', r"\u003c").replace('>', r"\u003e").replace('&', r"\u0026"),
+        json.replace('/', r"\/"),
+        json,
+        double.replace('\'', "&#39;"),
+        double.replace('\'', "&#x27;"),
+        double,
+        numbers.replace('+', "&#43;"),
+        numbers,
+    ];
     let mut forms = vec![value.to_owned()];
-    for other in [form.replace('+', "%20"), form, json.replace('/', r"\/"), json, html.replace('\'', "&#39;"), html] {
+    for other in others {
         if !forms.contains(&other) {
             forms.push(other);
         }
     }
     forms
+}
+
+/// A text with `%XX` in it.
+struct Escaped(String);
+
+impl Escaped {
+    /// With `%xx` instead.
+    fn to_lowercase_escapes(&self) -> String {
+        let mut pieces = self.0.split('%');
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let (digits, rest) = piece.split_at(piece.floor_char_boundary(2));
+            out.push('%');
+            out.push_str(&digits.to_ascii_lowercase());
+            out.push_str(rest);
+        }
+        out
+    }
+}
+
+/// As `encodeURIComponent` writes it, which leaves some marks alone that a form does not.
+fn component(value: &str) -> Escaped {
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => out.push(char::from(byte)),
+            byte if b"-_.!~*'()".contains(&byte) => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    Escaped(out)
 }
 
 /// What stays of a credential.
@@ -235,13 +289,34 @@ pub(crate) fn cut_to(text: &str, limit: usize) -> String {
     if text.len() <= limit { text.to_owned() } else { format!("{}…", start(text, limit)) }
 }
 
-/// How many bytes at the end of `text` are the beginning of `value`, where its rest was cut off.
+/// How many bytes at the end of `text` are the beginning of `value`, where its rest was cut off. Linear in `value`:
+/// the automaton of Knuth, Morris and Pratt over the end of `text`.
 fn rest_of(text: &str, value: &str) -> Option<usize> {
     let longest = value.len().saturating_sub(1).min(text.len());
-    (SHORTEST_REST..=longest)
-        .rev()
-        .filter(|length| value.is_char_boundary(*length))
-        .find(|length| text.ends_with(&value[..*length]))
+    if longest < SHORTEST_REST {
+        return None;
+    }
+    let (pattern, end) = (&value.as_bytes()[..longest], &text.as_bytes()[text.len() - longest..]);
+    let mut borders = vec![0; longest];
+    let mut matched = 0;
+    for at in 1..longest {
+        while matched > 0 && pattern[at] != pattern[matched] {
+            matched = borders[matched - 1];
+        }
+        matched += usize::from(pattern[at] == pattern[matched]);
+        borders[at] = matched;
+    }
+    matched = 0;
+    for byte in end {
+        while matched > 0 && (matched == longest || pattern[matched] != *byte) {
+            matched = borders[matched - 1];
+        }
+        matched += usize::from(pattern[matched] == *byte);
+    }
+    while matched >= SHORTEST_REST && !value.is_char_boundary(matched) {
+        matched = borders[matched - 1];
+    }
+    (matched >= SHORTEST_REST).then_some(matched)
 }
 
 fn replaced(text: &str, places: &[(usize, usize)]) -> String {

@@ -38,6 +38,7 @@ pub fn read(command: &Assess) -> Result<Access> {
         second_token: secret(&who.second_token_env, &None, "--second-token-env")?,
         foreign_token: secret(&who.foreign_token_env, &None, "--foreign-token-env")?,
         foreign_resource: who.foreign_resource.clone(),
+        issuer: who.issuer.clone(),
         agent: agent(command)?,
         oauth_client: oauth_client(command)?,
         canary: may.canary.as_deref().map(canary).transpose()?,

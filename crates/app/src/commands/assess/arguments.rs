@@ -132,6 +132,10 @@ pub struct Identities {
     /// Another resource of the same authorization server: a token for it must open nothing here.
     #[arg(long, value_name = "URL")]
     pub foreign_resource: Option<Url>,
+    /// The authorization server that passwords and client secrets are for: nobody signs in at another one, whatever
+    /// the target names.
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<Url>,
     /// An agent's client id.
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,

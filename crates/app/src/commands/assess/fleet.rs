@@ -1,10 +1,10 @@
 //! Every server of a client's configuration file, one by one and together.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use sallyport_assess::{
-    Bench, Target, assess,
+    Access, Bench, Target, assess,
     fleet::{self, Combination, Connection, Entry, Labels},
 };
 use sallyport_model::{Secret, SystemClock, SystemRng, assessment::Assessment};
@@ -17,7 +17,7 @@ use sallyport_report::{
 use serde::Serialize;
 
 use super::{
-    Assess, Format, access, fault,
+    Assess, Format, fault,
     output::{print, style},
 };
 use crate::{End, config::ConfigError};
@@ -44,6 +44,10 @@ pub async fn run(command: &Assess) -> Result<End> {
     if !matches!(format, Format::Text | Format::Json) {
         return Err(ConfigError::option("--format", "with --config it is text or json").into());
     }
+    if let Some(option) = for_one_server(command) {
+        let what = "with --config it would go to every server in the file: assess that server by its URL";
+        return Err(ConfigError::option(option, what).into());
+    }
     let mut fleet = Vec::new();
     let mut tools = Vec::new();
     for path in &command.config {
@@ -66,9 +70,36 @@ pub async fn run(command: &Assess) -> Result<End> {
     Ok(if fleet.combination.complete || low { End::No } else { End::Done })
 }
 
+/// The first option that is about one server: an identity of it, a tool there, hooks into what is around it, or
+/// its vendor's answers. None of them may reach the others.
+fn for_one_server(command: &Assess) -> Option<&'static str> {
+    let (who, may) = (&command.identities, &command.tools);
+    [
+        ("--user", who.user.is_some()),
+        ("--second-user", who.second_user.is_some()),
+        ("--login", who.login),
+        ("--token-env", who.token_env.is_some()),
+        ("--token", who.token.is_some()),
+        ("--second-token-env", who.second_token_env.is_some()),
+        ("--foreign-token-env", who.foreign_token_env.is_some()),
+        ("--foreign-resource", who.foreign_resource.is_some()),
+        ("--issuer", who.issuer.is_some()),
+        ("--client-id", who.client_id.is_some()),
+        ("--oauth-client-id", who.oauth_client_id.is_some()),
+        ("--canary", may.canary.is_some()),
+        ("--acting-tool", may.acting_tool.is_some()),
+        ("--read-tool", may.read_tool.is_some()),
+        ("--hooks", command.hooks.is_some()),
+        ("--evidence", command.evidence.is_some()),
+        ("--answers", command.answers.is_some()),
+    ]
+    .into_iter()
+    .find_map(|(option, given)| given.then_some(option))
+}
+
 /// Identities are of one server and not of all: here none is used but what the file itself gives the client.
 async fn one(command: &Assess, file: &str, entry: Entry) -> Result<(Member, Vec<(String, String, Labels)>)> {
-    let mut access = access::read(command)?;
+    let mut access = Access { timeout: command.timeout.map(Duration::from_secs), ..Access::default() };
     let target = match entry.connection {
         Connection::Http { url, headers } => {
             access.token = bearer(&headers);
@@ -139,4 +170,40 @@ fn text(fleet: &Fleet, style: Style) -> String {
         }
     };
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        assess: Assess,
+    }
+
+    fn refused(options: &[&str]) -> Option<&'static str> {
+        let line = ["assess", "--config", "mcp.json"].iter().chain(options);
+        for_one_server(&Line::try_parse_from(line).unwrap().assess)
+    }
+
+    #[test]
+    fn what_is_for_one_server_reaches_no_fleet() {
+        for options in [
+            &["--user", "ann", "--password-env", "P"][..],
+            &["--token", "t"],
+            &["--second-token-env", "T"],
+            &["--foreign-token-env", "T"],
+            &["--client-id", "a", "--client-secret-env", "S"],
+            &["--oauth-client-id", "a"],
+            &["--login"],
+            &["--acting-tool", "pay"],
+            &["--hooks", "hooks.toml"],
+        ] {
+            assert_eq!(refused(options), Some(options[0]));
+        }
+        assert_eq!(refused(&["--min-score", "3", "--json", "--timeout", "9"]), None);
+    }
 }

@@ -30,6 +30,9 @@ pub async fn run(command: Assess) -> Result<End> {
     let baseline = command.baseline.as_deref().map(read_result).transpose()?;
     let suppressions = command.suppress.as_deref().map(access::suppressions).transpose()?.unwrap_or_default();
     let access = access::read(&command)?;
+    if let Some(warning) = unbounded(&command) {
+        anstream::eprintln!("{warning}");
+    }
     let bench = Bench::new(target(&command)?, access, Arc::new(SystemClock), Arc::new(SystemRng))?;
     let mut assessment = assess(&bench).await;
     suppressions.mark(&mut assessment, SystemClock.now());
@@ -46,6 +49,22 @@ pub async fn run(command: Assess) -> Result<End> {
     });
     let low = command.min_score.is_some_and(|least| too_low(&assessment, least));
     Ok(if worse || low { End::No } else { End::Done })
+}
+
+/// What the operator should know before her test identities are used: the target says where to sign in.
+fn unbounded(command: &Assess) -> Option<&'static str> {
+    let (who, url) = (&command.identities, command.url.as_ref()?);
+    let secrets = who.user.is_some() || who.second_user.is_some() || who.client_id.is_some();
+    let given = secrets || who.login || who.oauth_client_secret_env.is_some();
+    let here = url.host().is_some_and(|host| match host {
+        url::Host::Domain(name) => name == "localhost",
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+    });
+    (given && who.issuer.is_none() && !here).then_some(
+        "Passwords and client secrets go to the authorization server that the target names. Say which one is yours \
+         with --issuer, and they go to no other.",
+    )
 }
 
 fn target(command: &Assess) -> Result<Target> {

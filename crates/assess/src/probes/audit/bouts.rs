@@ -92,11 +92,11 @@ impl Bouts {
         tokio::time::sleep(GAP).await;
         let began = bench.clock.now();
         let plain = {
-            let mut caller = Caller::new(bench, "audit-complete", &grant).plain();
+            let mut caller = Caller::new(bench, "audit-complete", &grant);
             calls(bench, &mut caller, &read, PLAIN).await
         };
         tokio::time::sleep(GAP).await;
-        let announced = calls(bench, &mut Caller::new(bench, CHECK, &grant), &read, ANNOUNCED).await;
+        let announced = calls(bench, &mut Caller::new(bench, CHECK, &grant).announced(), &read, ANNOUNCED).await;
         if plain.served == 0 || announced.served == 0 {
             return Err(format!("`{}` was not served, so there is no call to look for", read.tool));
         }
@@ -106,7 +106,8 @@ impl Bouts {
         tokio::time::sleep(GAP).await;
         let (marker, secret) = (format!("sallyport-{}", bench.nonce(8)), secret(bench));
         let with_secret = with_secret(bench, &read, &marker, &secret);
-        let secret_call = calls(bench, &mut Caller::new(bench, "audit-sanitised", &grant), &with_secret, 1).await;
+        let secret_call =
+            calls(bench, &mut Caller::new(bench, "audit-sanitised", &grant).announced(), &with_secret, 1).await;
         let agent = match bench.access.agent {
             Some(_) => agent(bench, &read).await,
             None => None,
@@ -157,8 +158,8 @@ async fn refused(bench: &Bench, grant: &Grant, read: &NamedTool, no_tool: &str) 
     bout.span.0 = bench.clock.now().as_millis();
     let mut forged = grant.clone();
     forged.access_token = Secret::new(format!("sallyport-no-token-{}", bench.nonce(16)));
-    bout.add(&Caller::new(bench, CHECK, &forged).call(&read.tool, &read.arguments).await);
-    let mut person = Caller::new(bench, CHECK, grant);
+    bout.add(&Caller::new(bench, CHECK, &forged).announced().call(&read.tool, &read.arguments).await);
+    let mut person = Caller::new(bench, CHECK, grant).announced();
     bout.add(&person.call(no_tool, &Object::new()).await);
     person.leave().await;
     bout.span.1 = bench.clock.now().as_millis();
@@ -169,7 +170,7 @@ async fn agent(bench: &Bench, read: &NamedTool) -> Option<Bout> {
     const CHECK: &str = "audit-human-agent";
     let grant = caller::agent(bench, CHECK, 15).await.ok()?;
     tokio::time::sleep(GAP).await;
-    let bout = calls(bench, &mut Caller::new(bench, CHECK, &grant), read, 1).await;
+    let bout = calls(bench, &mut Caller::new(bench, CHECK, &grant).announced(), read, 1).await;
     (bout.served > 0).then_some(bout)
 }
 

@@ -3,7 +3,10 @@
 //! The detectors are those of the gate. Hidden text counts from medium severity, orders from high: a medium
 //! order is one that an honest author may have written.
 
-use sallyport_inspect::{DetectorId, Finding, Severity, definition};
+use sallyport_inspect::{
+    DetectorId, Finding, Severity,
+    definition::{self, Siblings},
+};
 use sallyport_mcp::catalogue::Definition;
 
 use super::Lists;
@@ -31,12 +34,13 @@ fn check_of(finding: &Finding) -> Option<&'static str> {
 /// Decides `definitions-clean`, `definitions-secrets`, `definitions-distinct`.
 pub(super) fn content(bench: &Bench, lists: &Lists) {
     let read = super::read_in(bench, super::CHECKS[0]);
+    let found = inspected(&lists.definitions);
     for (check, sound) in [
         ("definitions-clean", "neither orders to the model nor hidden text"),
         ("definitions-secrets", "no credential"),
         ("definitions-distinct", "no name that imitates another"),
     ] {
-        let against = against(check, &lists.definitions);
+        let against = against(check, &found);
         match against.first() {
             Some(first) => bench.findings.fail(check, format!("{first} ({} in all)", against.len()), &read),
             None if lists.definitions.is_empty() => bench.findings.pass(check, "nothing is listed", &read),
@@ -55,11 +59,16 @@ pub(super) fn content(bench: &Bench, lists: &Lists) {
     }
 }
 
+/// Everything that the detectors find in `definitions`, all of them read once.
+pub(super) fn inspected(definitions: &[Definition]) -> Vec<(&Definition, Vec<Finding>)> {
+    let siblings = Siblings::of(definitions);
+    definitions.iter().map(|one| (one, definition::inspect_among(one, &siblings))).collect()
+}
+
 /// What speaks against `check`, a sentence each.
-pub(super) fn against(check: &str, definitions: &[Definition]) -> Vec<String> {
+pub(super) fn against(check: &str, inspected: &[(&Definition, Vec<Finding>)]) -> Vec<String> {
     let mut found = Vec::new();
-    for one in definitions {
-        let of_it = definition::inspect(one, definitions);
+    for (one, of_it) in inspected {
         let of_it = of_it.iter().filter(|finding| check_of(finding) == Some(check));
         found.extend(of_it.map(|finding| {
             let place = if finding.place.is_empty() { "/" } else { &finding.place };
@@ -99,7 +108,7 @@ mod tests {
             (vec![tool("add", "Adds two numbers."), tool("search", "Finds tickets by text.")], 9),
         ] {
             for (number, check) in checks.iter().enumerate() {
-                let against = against(check, &defects);
+                let against = against(check, &inspected(&defects));
                 assert_eq!(!against.is_empty(), number == wanted, "{check} on {defects:?}: {against:?}");
             }
         }

@@ -24,6 +24,7 @@ pub(crate) fn initialize(url: &Url) -> Ask {
             "clientInfo": client_info(),
         }}),
     )
+    .plain()
 }
 
 /// A request of the modern era that claims `version`.
@@ -35,11 +36,11 @@ pub(crate) fn modern(url: &Url, method: &str, version: &str) -> Ask {
             meta::CLIENT_INFO: client_info(),
         },
     }});
-    Ask::post_mcp(url.clone(), &body).header("mcp-protocol-version", version).header("mcp-method", method)
+    Ask::post_mcp(url.clone(), &body).header("mcp-protocol-version", version).header("mcp-method", method).plain()
 }
 
 fn client_info() -> Value {
-    json!({"name": "sallyport-assess", "version": env!("CARGO_PKG_VERSION")})
+    json!({"name": "mcp-client", "version": "1.0.0"})
 }
 
 /// How the target of `bench` is opened: by a GET where it speaks HTTP+SSE, by `server/discover` where it knows

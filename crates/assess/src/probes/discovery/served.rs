@@ -86,9 +86,16 @@ impl Refusal {
     }
 }
 
-/// Asks with `credential` in `era`.
-pub(crate) async fn ask(bench: &Bench, check: &'static str, credential: Credential<'_>, era: EraChoice) -> Served {
-    let options = ConnectOptions { era, ..ConnectOptions::default() };
+/// Asks with `credential` in `era`. `plain`: without a word of the assessor, since a server might refuse that
+/// alone.
+pub(crate) async fn ask(
+    bench: &Bench,
+    check: &'static str,
+    credential: Credential<'_>,
+    era: EraChoice,
+    plain: bool,
+) -> Served {
+    let options = ConnectOptions { era, plain, ..ConnectOptions::default() };
     let has_token = matches!(credential, Credential::Bearer(_));
     let mut client = match McpClient::connect(bench, check, credential, options).await {
         Ok(client) => client,

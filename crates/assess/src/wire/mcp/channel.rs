@@ -19,8 +19,6 @@ use crate::wire::{Ask, Heard, Stream, Wire, WireError, legacy_sse::LegacySse, st
 
 /// Nested objects and arrays of a message.
 const DEPTH: usize = 64;
-/// What an ordinary client calls itself.
-const PLAIN_AGENT: &str = "node";
 /// The first version whose requests name it in a header.
 const FIRST_WITH_HEADER: &str = "2025-06-18";
 /// How often a stream that ends before its answer is taken up again.
@@ -106,7 +104,7 @@ impl Channel {
 
     pub(super) fn dress(&self, mut ask: Ask) -> Ask {
         if self.plain {
-            ask = ask.header("user-agent", PLAIN_AGENT);
+            ask = ask.plain();
         }
         if let Some(bearer) = &self.bearer {
             ask = ask.bearer(bearer.expose());
