@@ -120,7 +120,24 @@ id!(/** One JSON-RPC request on its way through the gate. */ CallId, "call id", 
 id!(/** A legacy-era MCP session at the gate (`MCP-Session-Id`). */ McpSessionId, "MCP session id", plain);
 id!(/** A data-encryption key of the audit log. */ DataKeyId, "data key id", plain);
 id!(/** A token-signing key (`kid`). */ SigningKeyId, "signing key id", plain);
-minted!(UserId, AgentId, SessionId, GrantId, TokenId, CallId, McpSessionId, DataKeyId, SigningKeyId, ClientId);
+id!(/** A tenant's connection to an identity provider. */ ConnectionId, "connection id", plain);
+id!(/** A tenant's SCIM client. */ ScimClientId, "SCIM client id", plain);
+id!(/** A stream of security events (OpenID SSF) that a tenant's transmitter sends. */ SignalStreamId, "stream id", plain);
+minted!(
+    ConnectionId,
+    ScimClientId,
+    SignalStreamId,
+    UserId,
+    AgentId,
+    SessionId,
+    GrantId,
+    TokenId,
+    CallId,
+    McpSessionId,
+    DataKeyId,
+    SigningKeyId,
+    ClientId
+);
 
 /// An audit event's id: a UUID version 7, so that ids sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

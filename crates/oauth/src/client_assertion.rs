@@ -134,17 +134,37 @@ fn seconds(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Tim
 }
 
 /// The algorithm decides what kind of key may verify, so that no key is read as one of another kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Algorithm {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
     Es256,
+    /// ECDSA on P-384 with SHA-384.
     Es384,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
+    /// RSASSA-PSS with SHA-256.
     Ps256,
+    /// Ed25519.
     EdDsa,
 }
 
 impl Algorithm {
-    fn named(name: &str) -> Option<Self> {
+    /// Every algorithm that a stranger's signature is verified with; the first is preferred.
+    pub const ALL: [Self; 5] = [Self::Es256, Self::Ps256, Self::Rs256, Self::EdDsa, Self::Es384];
+
+    /// As in `alg`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// The algorithm with this `alg`; none for `none`, for every HMAC and for what is unknown.
+    pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "ES256" => Self::Es256,
             "ES384" => Self::Es384,
@@ -155,7 +175,8 @@ impl Algorithm {
         })
     }
 
-    fn verifies(self, key: &Map<String, Value>, message: &[u8], signature: &[u8]) -> bool {
+    /// Whether `signature` over `message` is one of the public JWK `key` by this algorithm.
+    pub(crate) fn verifies(self, key: &Map<String, Value>, message: &[u8], signature: &[u8]) -> bool {
         let text = |name: &str| key.get(name).and_then(Value::as_str);
         if text("use").is_some_and(|usage| usage != "sig") || key.contains_key("d") || key.contains_key("k") {
             return false;

@@ -78,7 +78,11 @@ impl SigningKey {
 
     /// A compact JWS of `claims` with `typ`.
     pub(crate) fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, KeyFault> {
-        let header = serde_json::json!({ "alg": ALGORITHM, "typ": typ, "kid": self.id });
+        self.sign_with(&serde_json::json!({ "alg": ALGORITHM, "typ": typ, "kid": self.id }), claims)
+    }
+
+    /// A compact JWS of `claims` with a header of the caller's, whose `alg` must be [`ALGORITHM`].
+    pub(crate) fn sign_with(&self, header: &serde_json::Value, claims: &impl Serialize) -> Result<String, KeyFault> {
         let claims = serde_json::to_vec(claims).map_err(|_| KeyFault::Library)?;
         let mut token = format!("{}.{}", jws::encode(header.to_string().as_bytes()), jws::encode(&claims));
         let signature = self.pair.sign(&SystemRandom::new(), token.as_bytes()).map_err(|_| KeyFault::Library)?;

@@ -8,6 +8,8 @@
 //! | [`pkce`], [`redirect`] | the two checks that a code depends on (RFC 7636, RFC 8252) |
 //! | [`registration`], [`client_document`] | what clients say about themselves (RFC 7591, CIMD) |
 //! | [`client_assertion`] | `private_key_jwt` (RFC 7523) |
+//! | [`oidc`] | sign-in at somebody else's OpenID Provider: metadata, keys, requests, ID and logout tokens |
+//! | [`signals`] | security events: Shared Signals, CAEP, RISC, Global Token Revocation |
 //! | [`metadata`], [`challenge`], [`error`] | what we say (RFC 8414, 9728, 6750, 6749) |
 //!
 //! It never opens a socket, reads a clock or a store, or decides who may do what.
@@ -20,9 +22,11 @@ pub mod id_token;
 pub mod jws;
 pub mod keys;
 pub mod metadata;
+pub mod oidc;
 pub mod pkce;
 pub mod redirect;
 pub mod registration;
+pub mod signals;
 pub mod strict;
 pub mod token;
 

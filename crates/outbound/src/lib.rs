@@ -5,6 +5,7 @@
 //! | [`guard`] | one document of a stranger's URL (client metadata, key sets) | anybody: guarded against SSRF |
 //! | [`http`] | an upstream's MCP endpoint, pooled and streaming | the administrator's configuration |
 //! | [`probe`] | any request to a server under assessment, streaming | a hostile target: checked by the caller's policy, resolved once |
+//! | [`provider`] | an identity provider, a transmitter of signals | a tenant's administrator: guarded against SSRF |
 //! | [`stdio`] | an upstream that is a process | the administrator's configuration |
 //! | [`loopback`] | the redirect that ends a sign-in in a browser | nowhere: it waits |
 //! | [`command`] | a program that runs once and ends | the operator's file |
@@ -21,6 +22,7 @@ pub mod http;
 mod lines;
 pub mod loopback;
 pub mod probe;
+pub mod provider;
 pub mod stdio;
 mod tls;
 #[cfg(test)]

@@ -16,6 +16,10 @@ pub enum ParkedKind {
     Interactive,
     /// A WebAuthn ceremony.
     Ceremony,
+    /// Somebody who was sent to her identity provider.
+    Federated,
+    /// A SAML response that waits to be posted again by our own page.
+    Reposted,
 }
 
 /// Something short-lived under an unguessable handle.

@@ -2,8 +2,10 @@
 
 mod authorizations;
 mod directory;
+mod federation;
 mod grants;
 mod keys;
+mod provisioning;
 mod records;
 mod register;
 mod revocations;
@@ -39,6 +41,20 @@ pub(crate) async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     revocations::concurrent(make().await).await;
     keys::signing(make().await).await;
     keys::sealing(make().await).await;
+    federation::tenants(make().await).await;
+    federation::removed_tenant(make().await).await;
+    federation::connections(make().await).await;
+    federation::domains(make().await).await;
+    federation::links(make().await).await;
+    federation::used_once(make().await).await;
+    federation::provider_sessions(make().await).await;
+    federation::streams(make().await).await;
+    federation::notices(make().await).await;
+    provisioning::clients(make().await).await;
+    provisioning::users(make().await).await;
+    provisioning::deactivation(make().await).await;
+    provisioning::groups(make().await).await;
+    provisioning::concurrent(make().await).await;
     register::grows(make().await).await;
     register::logged(make().await).await;
     register::concurrent(make().await).await;

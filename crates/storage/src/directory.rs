@@ -18,6 +18,17 @@ pub enum Role {
     Administrator,
 }
 
+/// Where a person comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PersonOrigin {
+    /// Added here; signs in with a password or passkey kept here.
+    #[default]
+    Local,
+    /// Came from her tenant's identity provider, by signing in or by SCIM; has no password here.
+    External,
+}
+
 /// One person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
@@ -25,7 +36,9 @@ pub struct Person {
     pub id: UserId,
     /// Whose.
     pub tenant: TenantId,
-    /// Unique in the deployment, lowercase.
+    /// Where she comes from.
+    pub origin: PersonOrigin,
+    /// Unique in the deployment, lowercase. Of an external person it is her id: nobody types it.
     pub login: String,
     /// For display and mail.
     pub email: Option<String>,
@@ -33,6 +46,8 @@ pub struct Person {
     pub display_name: String,
     /// Role in the product.
     pub role: Role,
+    /// Her groups, as her tenant's mapping names them.
+    pub groups: Vec<String>,
     /// A PHC string (argon2id); absent: no password sign-in.
     pub password_hash: Option<String>,
     /// Disabled people sign in nowhere.
@@ -89,6 +104,9 @@ pub trait Directory {
     async fn person_by_login(&self, login: &str) -> Result<Option<Person>, StoreError>;
     /// All people of a tenant, by login.
     async fn people(&self, tenant: &TenantId) -> Result<Vec<Person>, StoreError>;
+    /// Replaces e-mail, display name, role and groups; [`StoreError::Missing`] if there is no such person in
+    /// that tenant.
+    async fn update_person(&self, person: &Person) -> Result<(), StoreError>;
     /// Replaces the password hash; [`StoreError::Missing`] if there is no such person.
     async fn set_password(&self, id: &UserId, password_hash: &str) -> Result<(), StoreError>;
     /// Disables or enables; [`StoreError::Missing`] if there is no such person. Ends nothing by

@@ -12,14 +12,22 @@ pub mod assessments;
 pub mod authorizations;
 pub mod catalogue;
 pub mod clients;
+pub mod connections;
 pub mod consents;
 pub mod directory;
 pub mod grants;
 pub mod keys;
+pub mod notices;
+pub mod postgres;
+pub mod provisioning;
 pub mod revocations;
 pub mod sessions;
+pub mod signals;
 pub mod sqlite;
 pub mod tenants;
+
+mod seal;
+mod values;
 
 #[cfg(test)]
 mod conformance;
@@ -31,14 +39,19 @@ pub use assessments::{
 pub use authorizations::{Authorizations, CodeRecord, CodeUse, Parked, ParkedKind};
 pub use catalogue::{Catalogue, Definition, DefinitionKind, PinChange, definitions_digest};
 pub use clients::{ApplicationType, ClientAuthMethod, ClientRecord, ClientSource, Clients};
+pub use connections::{Connection, ConnectionProtocol, Connections, Domain, DomainProof, Link};
 pub use consents::{Consent, Consents};
-pub use directory::{Directory, Lock, LockPolicy, Passkey, Person, Role};
+pub use directory::{Directory, Lock, LockPolicy, Passkey, Person, PersonOrigin, Role};
 pub use grants::{Grant, Grants, NewRefresh, Rotation};
 pub use keys::{DataKey, Keys, SigningKeyRecord};
+pub use notices::Notices;
+pub use postgres::PostgresStore;
+pub use provisioning::{MemberChange, Provisioning, ScimChange, ScimClient, ScimKind, ScimResource};
 pub use revocations::{Revocation, RevocationSubject, Revocations};
-pub use sessions::{BrowserSession, BrowserSessions};
+pub use sessions::{BrowserSession, BrowserSessions, ProviderSession, ProviderSessions, ProviderToken};
+pub use signals::{SignalDelivery, SignalStream, Signals};
 pub use sqlite::SqliteStore;
-pub use tenants::{Tenant, Tenants};
+pub use tenants::{Tenant, TenantSettings, Tenants};
 
 /// A SHA-256 digest of a bearer value; the value itself is never stored.
 pub type Digest = [u8; 32];
@@ -92,11 +105,15 @@ pub trait Store:
     + BrowserSessions
     + Catalogue
     + Clients
+    + Connections
     + Consents
     + Directory
     + Grants
     + Keys
+    + Notices
+    + Provisioning
     + Revocations
+    + Signals
     + Tenants
     + Send
     + Sync
@@ -110,11 +127,15 @@ impl<T> Store for T where
         + BrowserSessions
         + Catalogue
         + Clients
+        + Connections
         + Consents
         + Directory
         + Grants
         + Keys
+        + Notices
+        + Provisioning
         + Revocations
+        + Signals
         + Tenants
         + Send
         + Sync

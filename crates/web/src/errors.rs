@@ -21,17 +21,24 @@ pub struct ErrorPage {
     pub remedy: String,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// By which an administrator finds it in the log.
+    pub reference: Option<String>,
 }
 
 impl ErrorPage {
     /// An error without `Retry-After`.
     pub fn new(status: StatusCode, code: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status, code, what: what.into(), remedy: remedy.into(), retry_after: None }
+        Self { status, code, what: what.into(), remedy: remedy.into(), retry_after: None, reference: None }
     }
 
     /// The same error, to be tried again after `wait` (rounded up to a second).
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// The same error under the reference that the log has it by.
+    pub fn reference(self, reference: impl Into<String>) -> Self {
+        Self { reference: Some(reference.into()), ..self }
     }
 }
 
@@ -43,6 +50,7 @@ impl Shell {
             p.lead { (error.remedy) }
             p.fine {
                 "Code " code { (error.code) }
+                @if let Some(reference) = &error.reference { ". Reference " code { (reference) } }
                 @if let Some(support) = &self.branding().support { ". Help: " (support) }
             }
         };

@@ -6,10 +6,12 @@ use super::Problem;
 use crate::tree::Tree;
 
 /// A crate's folder and the folders that it may depend on.
-pub(crate) const TABLE: [(&str, &[&str]); 20] = [
+pub(crate) const TABLE: [(&str, &[&str]); 22] = [
     ("model", &[]),
     ("mcp", &["model"]),
     ("oauth", &["model"]),
+    ("saml", &["model"]),
+    ("scim", &["model"]),
     ("policy", &["model"]),
     ("inspect", &["model", "mcp"]),
     ("ledger", &["model"]),
@@ -17,7 +19,7 @@ pub(crate) const TABLE: [(&str, &[&str]); 20] = [
     ("storage", &["model"]),
     ("web", &["model"]),
     ("proxy", &["model", "mcp", "oauth", "policy", "inspect", "ledger", "outbound", "storage"]),
-    ("identity", &["model", "oauth", "storage", "outbound", "web"]),
+    ("identity", &["model", "oauth", "saml", "scim", "storage", "outbound", "web"]),
     ("authserver", &["model", "oauth", "policy", "storage", "outbound", "identity", "web"]),
     ("contain", &["model", "storage", "outbound"]),
     ("export", &["model", "ledger", "storage", "outbound"]),

@@ -20,7 +20,7 @@ pub(super) async fn run(store: Arc<dyn Store>) {
 }
 
 async fn tenants(store: &dyn Store) {
-    let acme = Tenant { id: tenant("acme"), name: HOSTILE.into(), created_at: NOW, suspended: false };
+    let acme = Tenant::new(tenant("acme"), HOSTILE, NOW);
     let zed = Tenant { id: tenant("zed"), name: "Zed".into(), ..acme.clone() };
     assert_eq!(store.tenant(&acme.id).await.unwrap(), None);
     store.put_tenant(&zed).await.unwrap();

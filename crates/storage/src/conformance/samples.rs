@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sallyport_model::{Actor, ClientId, GrantId, ScopeSet, SessionId, TenantId, Timestamp, UserId};
 
-use crate::{BrowserSession, CodeRecord, Digest, Grant, Grants, NewRefresh, Person, Role, Store};
+use crate::{BrowserSession, CodeRecord, Digest, Grant, Grants, NewRefresh, Person, PersonOrigin, Role, Store};
 
 pub(super) const HOSTILE: &str = "x'); DROP TABLE grants; --\"; \u{202e}\u{1f600}%_?1 \\";
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -47,10 +47,12 @@ pub(super) fn person(name: &str) -> Person {
     Person {
         id: user(name),
         tenant: tenant("acme"),
+        origin: PersonOrigin::Local,
         login: format!("{name}@acme.example"),
         email: Some(HOSTILE.into()),
         display_name: HOSTILE.into(),
         role: Role::User,
+        groups: Vec::new(),
         password_hash: None,
         disabled: false,
         created_at: NOW,
@@ -105,6 +107,7 @@ pub(super) fn browser_session(id: &str, n: u64) -> BrowserSession {
         methods: vec!["pwd".into(), "mfa".into()],
         authenticated_at: NOW,
         expires_at: NOW.plus(DAY),
+        provider: None,
     }
 }
 

@@ -7,7 +7,7 @@ use sallyport_model::{TenantId, Timestamp, UserId};
 use super::{
     SqliteStore,
     error::{dangling, taken},
-    rows::{all, change, damaged, from_word, id, millis, one, optional_time, plain, time, word},
+    rows::{all, change, damaged, from_json, from_word, id, json, millis, one, optional_time, plain, time, word},
     seal::Sealer,
 };
 use crate::{Directory, Lock, LockPolicy, Passkey, Person, StoreError};
@@ -18,10 +18,12 @@ fn person(row: &Row<'_>) -> Result<Person, StoreError> {
     Ok(Person {
         id: id(row, "id")?,
         tenant: id(row, "tenant")?,
+        origin: from_word(row, "origin")?,
         login: plain(row, "login")?,
         email: plain(row, "email")?,
         display_name: plain(row, "display_name")?,
         role: from_word(row, "role")?,
+        groups: from_json(row, "groups")?,
         password_hash: plain(row, "password_hash")?,
         disabled: plain(row, "disabled")?,
         created_at: time(row, "created_at")?,
@@ -40,6 +42,27 @@ fn passkey(row: &Row<'_>, sealer: &Sealer) -> Result<Passkey, StoreError> {
         last_used_at: optional_time(row, "last_used_at")?,
         id,
     })
+}
+
+pub(super) fn insert_person(c: &Connection, person: &Person) -> Result<(), StoreError> {
+    let sql = "INSERT INTO people
+               (id, tenant, origin, login, email, display_name, role, groups, password_hash, disabled, created_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let values = params![
+        person.id.as_str(),
+        person.tenant.as_str(),
+        word("origin", &person.origin)?,
+        person.login.to_lowercase(),
+        person.email,
+        person.display_name,
+        word("role", &person.role)?,
+        json("groups", &person.groups)?,
+        person.password_hash,
+        person.disabled,
+        millis(person.created_at),
+    ];
+    change(c, sql, values).map_err(taken("person"))?;
+    Ok(())
 }
 
 /// `Missing` unless exactly one person changed.
@@ -88,28 +111,7 @@ fn count(c: &Connection, key: &str, now: Timestamp, policy: LockPolicy) -> Resul
 impl Directory for SqliteStore {
     async fn add_person(&self, person: &Person) -> Result<(), StoreError> {
         let person = person.clone();
-        self.write(move |c| {
-            change(
-                c,
-                "INSERT INTO people
-                 (id, tenant, login, email, display_name, role, password_hash, disabled, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                params![
-                    person.id.as_str(),
-                    person.tenant.as_str(),
-                    person.login.to_lowercase(),
-                    person.email,
-                    person.display_name,
-                    word("role", &person.role)?,
-                    person.password_hash,
-                    person.disabled,
-                    millis(person.created_at),
-                ],
-            )
-            .map_err(taken("person"))?;
-            Ok(())
-        })
-        .await
+        self.write(move |c| insert_person(c, &person)).await
     }
 
     async fn person(&self, id: &UserId) -> Result<Option<Person>, StoreError> {
@@ -126,6 +128,24 @@ impl Directory for SqliteStore {
         let tenant = tenant.clone();
         let sql = "SELECT * FROM people WHERE tenant = ?1 ORDER BY login";
         self.read(move |c| all(c, sql, [tenant.as_str()], person)).await
+    }
+
+    async fn update_person(&self, person: &Person) -> Result<(), StoreError> {
+        let person = person.clone();
+        let sql = "UPDATE people SET email = ?3, display_name = ?4, role = ?5, groups = ?6
+                   WHERE id = ?1 AND tenant = ?2";
+        self.write(move |c| {
+            let values = params![
+                person.id.as_str(),
+                person.tenant.as_str(),
+                person.email,
+                person.display_name,
+                word("role", &person.role)?,
+                json("groups", &person.groups)?,
+            ];
+            changed(change(c, sql, values)?)
+        })
+        .await
     }
 
     async fn set_password(&self, id: &UserId, password_hash: &str) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_initial.sql", include_str!("../../../../migrations/sqlite/0001_initial.sql")),
     ("0002_revocations_by_subject.sql", include_str!("../../../../migrations/sqlite/0002_revocations_by_subject.sql")),
     ("0003_register.sql", include_str!("../../../../migrations/sqlite/0003_register.sql")),
+    ("0004_federation.sql", include_str!("../../../../migrations/sqlite/0004_federation.sql")),
 ];
 
 /// Marks the file as ours (`SALY`), so that a stranger's database is not migrated by mistake.

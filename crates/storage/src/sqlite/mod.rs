@@ -9,18 +9,21 @@ mod authorizations;
 mod catalogue;
 mod clients;
 mod connection;
+mod connections;
 mod consents;
 mod directory;
 mod error;
 mod grants;
 mod keys;
 mod migrations;
+mod notices;
+mod provisioning;
 mod purge;
 mod readers;
 mod revocations;
 mod rows;
-mod seal;
 mod sessions;
+mod signals;
 mod tenants;
 mod writer;
 
@@ -32,8 +35,11 @@ use std::{path::Path, sync::Arc};
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
-use self::{readers::Readers, seal::Sealer, writer::Writer};
-use crate::StoreError;
+use self::{readers::Readers, writer::Writer};
+use crate::{
+    StoreError,
+    seal::{self, Sealer},
+};
 
 /// The embedded store. Cheap to share behind an `Arc`; when dropped it ends what is queued and
 /// closes the file.

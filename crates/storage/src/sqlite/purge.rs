@@ -24,6 +24,7 @@ const ENDED: &[(&str, &str)] = &[
     ("parked", "expires_at <= ?1"),
     ("sign_in_failures", "forget_at < ?1"),
     ("sign_in_locks", "locked_until <= ?1"),
+    ("used", "forget_at <= ?1"),
     ("browser_sessions", "expires_at <= ?2"),
     ("codes", "consumed_at IS NULL AND expires_at <= ?2"),
     (

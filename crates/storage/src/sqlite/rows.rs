@@ -2,14 +2,10 @@
 
 use rusqlite::{Connection, Params, Row, types::FromSql};
 use sallyport_model::{BadId, Timestamp};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use crate::StoreError;
-
-/// For a column. Times past the year 292 million are all the same one.
-pub(super) fn millis(time: Timestamp) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
+pub(super) use crate::values::{damaged, json, millis, moment, read_word, word};
 
 /// All rows of a query.
 pub(super) fn all<T>(
@@ -74,10 +70,6 @@ pub(super) fn optional_time(row: &Row<'_>, column: &'static str) -> Result<Optio
     value.map(|millis| moment(column, millis)).transpose()
 }
 
-fn moment(column: &'static str, millis: i64) -> Result<Timestamp, StoreError> {
-    u64::try_from(millis).map(Timestamp::from_millis).map_err(|error| damaged(column, error))
-}
-
 /// Something that has a textual form of its own, such as a set of scopes.
 pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     row: &Row<'_>,
@@ -93,31 +85,7 @@ pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &'static str
     serde_json::from_str(&value).map_err(|error| damaged(column, error))
 }
 
-/// A value as JSON.
-pub(super) fn json<T: Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| damaged(what, error))
-}
-
 /// An enum of plain words, as [`word`] wrote it.
 pub(super) fn from_word<T: DeserializeOwned>(row: &Row<'_>, column: &'static str) -> Result<T, StoreError> {
     read_word(column, plain(row, column)?)
-}
-
-/// An enum from its word.
-pub(super) fn read_word<T: DeserializeOwned>(what: &'static str, word: String) -> Result<T, StoreError> {
-    serde_json::from_value(serde_json::Value::String(word)).map_err(|error| damaged(what, error))
-}
-
-/// An enum of plain words as its word.
-pub(super) fn word<T: Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => Ok(word),
-        Ok(other) => Err(damaged(what, format!("{other} is not one word"))),
-        Err(error) => Err(damaged(what, error)),
-    }
-}
-
-/// What cannot be read back.
-pub(super) fn damaged(what: &'static str, why: impl std::fmt::Display) -> StoreError {
-    StoreError::Damaged { what, why: why.to_string() }
 }

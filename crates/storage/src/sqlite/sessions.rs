@@ -1,15 +1,22 @@
 //! Browser sessions in SQLite.
 
 use async_trait::async_trait;
-use rusqlite::{Row, params};
-use sallyport_model::{SessionId, Timestamp};
+use aws_lc_rs::digest;
+use rusqlite::{Connection, Row, params};
+use sallyport_model::{SessionId, TenantId, Timestamp, UserId};
 
 use super::{
     SqliteStore,
-    error::taken,
-    rows::{change, from_json, id, json, millis, one, plain, time},
+    error::{dangling, taken},
+    revocations,
+    rows::{all, change, damaged, from_json, id, json, millis, one, optional_id, optional_time, plain, time},
 };
-use crate::{BrowserSession, BrowserSessions, Digest, StoreError};
+use crate::{
+    BrowserSession, BrowserSessions, Digest, ProviderSession, ProviderSessions, ProviderToken, RevocationSubject,
+    StoreError, seal::Sealer,
+};
+
+const TOKENS: &str = "provider_tokens";
 
 fn session(row: &Row<'_>) -> Result<BrowserSession, StoreError> {
     Ok(BrowserSession {
@@ -20,7 +27,50 @@ fn session(row: &Row<'_>) -> Result<BrowserSession, StoreError> {
         methods: from_json(row, "methods")?,
         authenticated_at: time(row, "authenticated_at")?,
         expires_at: time(row, "expires_at")?,
+        provider: provider(row)?,
     })
+}
+
+fn provider(row: &Row<'_>) -> Result<Option<ProviderSession>, StoreError> {
+    let Some(connection) = optional_id(row, "connection")? else { return Ok(None) };
+    let subject: Option<String> = plain(row, "provider_subject")?;
+    let subject = subject.ok_or_else(|| damaged("browser session", "a provider's session is nobody's"))?;
+    Ok(Some(ProviderSession {
+        connection,
+        subject,
+        session: plain(row, "provider_session")?,
+        not_after: optional_time(row, "provider_until")?,
+    }))
+}
+
+fn token(row: &Row<'_>, sealer: &Sealer) -> Result<ProviderToken, StoreError> {
+    let session: String = plain(row, "session_id")?;
+    let sealed: Vec<u8> = plain(row, "sealed")?;
+    let token = sealer.open(TOKENS, session.as_bytes(), &sealed)?;
+    Ok(ProviderToken {
+        token: String::from_utf8(token.to_vec()).map_err(|error| damaged(TOKENS, error.utf8_error()))?,
+        asked_at: time(row, "asked_at")?,
+    })
+}
+
+/// Tells one stored token from another without opening either.
+fn sha256(token: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, token.as_bytes()).as_ref().to_vec()
+}
+
+fn revoke(c: &Connection, which: &ProviderSessions, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+    if which.subject.is_none() && which.session.is_none() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT id FROM browser_sessions
+               WHERE connection = ?1 AND (?2 IS NULL OR provider_subject = ?2)
+                 AND (?3 IS NULL OR provider_session = ?3) AND ended_at IS NULL AND expires_at > ?4";
+    let values = params![which.connection.as_str(), which.subject, which.session, millis(at)];
+    let sessions: Vec<SessionId> = all(c, sql, values, |row| id(row, "id"))?;
+    for session in &sessions {
+        revocations::append(c, &RevocationSubject::Session(session.clone()), at)?;
+    }
+    Ok(sessions)
 }
 
 #[async_trait]
@@ -31,8 +81,9 @@ impl BrowserSessions for SqliteStore {
             // What was proved before a revocation or before the person was disabled counts no longer.
             let rows = change(
                 c,
-                "INSERT INTO browser_sessions (id, cookie, user_id, tenant, methods, authenticated_at, expires_at)
-                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+                "INSERT INTO browser_sessions (id, cookie, user_id, tenant, methods, authenticated_at, expires_at,
+                                               connection, provider_subject, provider_session, provider_until)
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
                  WHERE NOT EXISTS (SELECT 1 FROM people WHERE id = ?3 AND disabled = 1)
                    AND NOT EXISTS (SELECT 1 FROM revocations WHERE at >= ?6
                        AND (kind, id) IN (VALUES ('session', ?1), ('user', ?3), ('tenant', ?4)))",
@@ -44,6 +95,10 @@ impl BrowserSessions for SqliteStore {
                     json("authentication methods", &session.methods)?,
                     millis(session.authenticated_at),
                     millis(session.expires_at),
+                    session.provider.as_ref().map(|provider| provider.connection.as_str()),
+                    session.provider.as_ref().map(|provider| provider.subject.as_str()),
+                    session.provider.as_ref().and_then(|provider| provider.session.as_deref()),
+                    session.provider.as_ref().and_then(|provider| provider.not_after).map(millis),
                 ],
             )
             .map_err(taken("browser session"))?;
@@ -65,5 +120,62 @@ impl BrowserSessions for SqliteStore {
         let sql = "UPDATE browser_sessions SET ended_at = ?2
                    WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2";
         self.write(move |c| Ok(change(c, sql, params![id.as_str(), millis(now)])? > 0)).await
+    }
+
+    async fn browser_session_by_id(&self, id: &SessionId) -> Result<Option<BrowserSession>, StoreError> {
+        let id = id.clone();
+        self.read(move |c| one(c, "SELECT * FROM browser_sessions WHERE id = ?1", [id.as_str()], session)).await
+    }
+
+    async fn browser_sessions(
+        &self,
+        tenant: &TenantId,
+        user: Option<&UserId>,
+        now: Timestamp,
+    ) -> Result<Vec<BrowserSession>, StoreError> {
+        let (tenant, user) = (tenant.clone(), user.cloned());
+        let sql = "SELECT * FROM browser_sessions
+                   WHERE tenant = ?1 AND (?2 IS NULL OR user_id = ?2) AND ended_at IS NULL AND expires_at > ?3
+                   ORDER BY authenticated_at DESC, id LIMIT 1000";
+        self.read(move |c| {
+            let user = user.as_ref().map(UserId::as_str);
+            all(c, sql, params![tenant.as_str(), user, millis(now)], session)
+        })
+        .await
+    }
+
+    async fn revoke_provider_sessions(
+        &self,
+        which: &ProviderSessions,
+        at: Timestamp,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let which = which.clone();
+        self.write(move |c| revoke(c, &which, at)).await
+    }
+
+    async fn put_provider_token(
+        &self,
+        session: &SessionId,
+        token: &ProviderToken,
+        was: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let sealed = self.sealer.seal(TOKENS, session.as_str().as_bytes(), token.token.as_bytes())?;
+        let (session, now, was) = (session.clone(), sha256(&token.token), was.map(sha256));
+        let asked_at = millis(token.asked_at);
+        let sql = "INSERT INTO provider_tokens (session_id, sealed, sha256, asked_at) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (session_id) DO UPDATE SET sealed = excluded.sealed, sha256 = excluded.sha256,
+                       asked_at = excluded.asked_at
+                   WHERE ?5 IS NULL OR sha256 = ?5";
+        self.write(move |c| {
+            let values = params![session.as_str(), sealed, now, asked_at, was];
+            Ok(change(c, sql, values).map_err(dangling("browser session"))? > 0)
+        })
+        .await
+    }
+
+    async fn provider_token(&self, session: &SessionId) -> Result<Option<ProviderToken>, StoreError> {
+        let (session, sealer) = (session.clone(), self.sealer.clone());
+        let sql = "SELECT * FROM provider_tokens WHERE session_id = ?1";
+        self.read(move |c| one(c, sql, [session.as_str()], |row| token(row, &sealer))).await
     }
 }

@@ -1,14 +1,14 @@
 //! Tenants in SQLite.
 
 use async_trait::async_trait;
-use rusqlite::{Row, params};
-use sallyport_model::TenantId;
+use rusqlite::{Connection, Row, params};
+use sallyport_model::{TenantId, Timestamp};
 
 use super::{
-    SqliteStore,
-    rows::{all, change, id, millis, one, plain, time},
+    SqliteStore, revocations,
+    rows::{all, change, from_json, id, json, millis, one, plain, time},
 };
-use crate::{StoreError, Tenant, Tenants};
+use crate::{RevocationSubject, StoreError, Tenant, Tenants};
 
 fn tenant(row: &Row<'_>) -> Result<Tenant, StoreError> {
     Ok(Tenant {
@@ -16,7 +16,37 @@ fn tenant(row: &Row<'_>) -> Result<Tenant, StoreError> {
         name: plain(row, "name")?,
         created_at: time(row, "created_at")?,
         suspended: plain(row, "suspended")?,
+        settings: from_json(row, "settings")?,
     })
+}
+
+/// What a tenant owns, children before parents; `?1` is the tenant.
+const OWNED: &[&str] = &[
+    "DELETE FROM streams WHERE tenant = ?1",
+    "DELETE FROM scim_resources WHERE tenant = ?1",
+    "DELETE FROM scim_clients WHERE tenant = ?1",
+    "DELETE FROM links WHERE tenant = ?1",
+    "DELETE FROM domains WHERE tenant = ?1",
+    "DELETE FROM connections WHERE tenant = ?1",
+    "DELETE FROM consents WHERE user_id IN (SELECT id FROM people WHERE tenant = ?1)",
+    "DELETE FROM codes WHERE tenant = ?1",
+    "DELETE FROM grants WHERE tenant = ?1",
+    "DELETE FROM browser_sessions WHERE tenant = ?1",
+    "DELETE FROM clients WHERE agent IN (SELECT id FROM agents WHERE tenant = ?1)",
+    "DELETE FROM agents WHERE tenant = ?1",
+    "DELETE FROM people WHERE tenant = ?1",
+    "DELETE FROM tenants WHERE id = ?1",
+];
+
+fn remove(c: &Connection, id: &TenantId, at: Timestamp) -> Result<bool, StoreError> {
+    if one(c, "SELECT 1 FROM tenants WHERE id = ?1", [id.as_str()], |_| Ok(()))?.is_none() {
+        return Ok(false);
+    }
+    revocations::append(c, &RevocationSubject::Tenant(id.clone()), at)?;
+    for sql in OWNED {
+        change(c, sql, [id.as_str()])?;
+    }
+    Ok(true)
 }
 
 #[async_trait]
@@ -26,9 +56,16 @@ impl Tenants for SqliteStore {
         self.write(move |c| {
             change(
                 c,
-                "INSERT INTO tenants (id, name, created_at, suspended) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (id) DO UPDATE SET name = excluded.name, suspended = excluded.suspended",
-                params![tenant.id.as_str(), tenant.name, millis(tenant.created_at), tenant.suspended],
+                "INSERT INTO tenants (id, name, created_at, suspended, settings) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (id) DO UPDATE SET name = excluded.name, suspended = excluded.suspended,
+                     settings = excluded.settings",
+                params![
+                    tenant.id.as_str(),
+                    tenant.name,
+                    millis(tenant.created_at),
+                    tenant.suspended,
+                    json("settings", &tenant.settings)?,
+                ],
             )?;
             Ok(())
         })
@@ -42,5 +79,10 @@ impl Tenants for SqliteStore {
 
     async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
         self.read(|c| all(c, "SELECT * FROM tenants ORDER BY id", [], tenant)).await
+    }
+
+    async fn remove_tenant(&self, id: &TenantId, at: Timestamp) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(move |c| remove(c, &id, at)).await
     }
 }

@@ -20,7 +20,7 @@ fn open(path: &Path) -> Result<SqliteStore, StoreError> {
 
 fn tenant(n: usize, name: &str) -> Tenant {
     let id = TenantId::new(format!("t{n}")).unwrap();
-    Tenant { id, name: name.into(), created_at: Timestamp::from_secs(1), suspended: false }
+    Tenant::new(id, name, Timestamp::from_secs(1))
 }
 
 #[tokio::test(flavor = "multi_thread")]

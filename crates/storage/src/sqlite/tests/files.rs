@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use super::{KEY, open, tenant};
 use crate::{
-    Authorizations, DataKey, Directory, Keys, Parked, ParkedKind, Passkey, Person, Role, SigningKeyRecord, SqliteStore,
-    StoreError, Tenants,
+    Authorizations, DataKey, Directory, Keys, Parked, ParkedKind, Passkey, Person, PersonOrigin, Role,
+    SigningKeyRecord, SqliteStore, StoreError, Tenants,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -85,7 +85,7 @@ async fn another_master_key_a_newer_schema_and_a_strangers_file_are_refused() {
     let newer = rusqlite::Connection::open(&path).unwrap();
     newer.pragma_update(None, "user_version", 999).unwrap();
     drop(newer);
-    assert!(matches!(open(&path), Err(StoreError::TooNew { found: 999, known: 3 })));
+    assert!(matches!(open(&path), Err(StoreError::TooNew { found: 999, known: 4 })));
 
     let strange = directory.path().join("strange.db");
     std::fs::write(&strange, "this is not a database, but long enough to be read as one".repeat(40)).unwrap();
@@ -103,10 +103,12 @@ async fn fill(store: &SqliteStore) {
     let person = Person {
         id: user.clone(),
         tenant: TenantId::new("acme").unwrap(),
+        origin: PersonOrigin::Local,
         login: "visible-login@acme.example".into(),
         email: None,
         display_name: "Ann".into(),
         role: Role::User,
+        groups: Vec::new(),
         password_hash: None,
         disabled: false,
         created_at: NOW,

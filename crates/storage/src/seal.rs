@@ -17,10 +17,10 @@ const PURPOSE: &[u8] = b"sallyport storage sealing v1";
 
 /// Seals and opens. Nonces are drawn by the cryptographic library itself: with a generator handed
 /// in, a repeatable one would repeat nonces, and that gives the key away.
-pub(super) struct Sealer(RandomizedNonceKey);
+pub(crate) struct Sealer(RandomizedNonceKey);
 
 impl Sealer {
-    pub(super) fn new(master_key: &[u8; 32]) -> Result<Self, StoreError> {
+    pub(crate) fn new(master_key: &[u8; 32]) -> Result<Self, StoreError> {
         let mut key = Zeroizing::new([0u8; 32]);
         Salt::new(HKDF_SHA256, &[])
             .extract(master_key)
@@ -32,7 +32,7 @@ impl Sealer {
     }
 
     /// Seals `plain` for the row `id` of `table`.
-    pub(super) fn seal(&self, table: &'static str, id: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn seal(&self, table: &'static str, id: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         // Room for the tag at once: a growing buffer would leave copies of the plaintext behind.
         let mut text = Vec::with_capacity(plain.len() + AES_256_GCM.tag_len());
         text.extend_from_slice(plain);
@@ -48,7 +48,7 @@ impl Sealer {
     }
 
     /// Opens what [`Self::seal`] made for the same row of the same table.
-    pub(super) fn open(&self, table: &'static str, id: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    pub(crate) fn open(&self, table: &'static str, id: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let damaged = |why: &str| StoreError::Damaged { what: table, why: why.into() };
         let (version, rest) = sealed.split_first().ok_or_else(|| damaged("nothing is sealed there"))?;
         if *version != VERSION {

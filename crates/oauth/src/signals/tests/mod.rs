@@ -1,0 +1,4 @@
+mod delivery;
+mod revocation;
+mod set;
+mod stream;
