@@ -59,7 +59,9 @@ pub type Digest = [u8; 32];
 /// Why a step did not happen. Nothing of it did.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The backend cannot be reached or its disk failed; whoever asked must deny.
+    /// The backend cannot be reached or its disk failed; whoever asked must deny. Where it is reached over a
+    /// network, a commit whose answer was lost is this as well: the one case in which the step may have happened.
+    /// Repeating it errs to the safe side.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
     /// Something with that identity exists already.

@@ -57,8 +57,11 @@ fn decided(row: &Row<'_>) -> Result<RegisterEntry, StoreError> {
 
 /// Both tables' rows that `tail` picks, each at most as many as it says.
 fn both(c: &Connection, tail: &str, params: impl Params + Copy) -> Result<Vec<RegisterEntry>, StoreError> {
-    let mut found = all(c, &format!("SELECT {ASSESSED} FROM assessments {tail}"), params, assessed)?;
-    found.extend(all(c, &format!("SELECT * FROM admissions {tail}"), params, decided)?);
+    // One look at both: what is committed between two looks would be passed over, and then taken for recorded.
+    let look = c.unchecked_transaction()?;
+    let mut found = all(&look, &format!("SELECT {ASSESSED} FROM assessments {tail}"), params, assessed)?;
+    found.extend(all(&look, &format!("SELECT * FROM admissions {tail}"), params, decided)?);
+    look.commit()?;
     Ok(found)
 }
 
