@@ -30,6 +30,11 @@ const MAX_DEFINITIONS: usize = 1000;
 /// The longest sentence about what was seen, bytes.
 const MAX_OBSERVED: usize = 1000;
 
+/// Why a question about people and tokens earns nothing at a local process.
+const MEANINGLESS: &str = "it has no meaning for a local process of one's own";
+/// What to do where only the vendor was asked.
+const OF_ANSWERS: &str = "Assess the server itself, by its URL: answers alone show nothing.";
+
 /// Writes the document of `bench`, which began at `assessed_at` and took `elapsed`.
 pub(crate) fn write(bench: &Bench, assessed_at: String, elapsed: Duration) -> Assessment {
     let findings = outcomes(bench);
@@ -39,18 +44,26 @@ pub(crate) fn write(bench: &Bench, assessed_at: String, elapsed: Duration) -> As
         .zip(TITLES)
         .map(|(number, title)| {
             let score = score::question(number, &findings);
+            let (settled, verdict) = (score.settled(), score.verdict());
             let evidence = evidence(number, &findings, &numbers);
-            let remedy = remedy(number, &score, &findings);
+            let meaningless = is_meaningless(bench, number, &findings);
+            let remedy = match &bench.target {
+                _ if meaningless => String::new(),
+                Target::Answers(_) if score.range != [QUESTION_MAX, QUESTION_MAX] => OF_ANSWERS.to_owned(),
+                _ => remedy(number, &score, &findings),
+            };
+            let mut held_down_by = score.held_down_by;
+            held_down_by.extend(meaningless.then(|| MEANINGLESS.to_owned()));
             let answer = bench.access.sheet.as_ref().and_then(|sheet| sheet.answer(number));
             Question {
                 number,
                 title: title.to_owned(),
-                score: score.settled(),
+                score: settled,
                 range: score.range,
                 max: QUESTION_MAX,
                 points: score.points,
-                verdict: score.verdict(),
-                held_down_by: score.held_down_by,
+                verdict,
+                held_down_by,
                 answer,
                 evidence,
                 remedy,
@@ -80,6 +93,16 @@ pub(crate) fn write(bench: &Bench, assessed_at: String, elapsed: Duration) -> As
         exchanges: kept,
         questions,
     }
+}
+
+/// Whether what would earn a question its points cannot be asked of a process on one's own machine.
+fn is_meaningless(bench: &Bench, number: u8, findings: &BTreeMap<&'static str, Finding>) -> bool {
+    let result = |check: &Check| findings.get(check.id).map(|finding| finding.result);
+    let decided = |check: &Check| matches!(result(check), Some(CheckResult::Pass | CheckResult::Fail));
+    let checks = QUESTIONS[usize::from(number) - 1];
+    matches!(bench.target, Target::Stdio(_))
+        && !checks.iter().any(decided)
+        && checks.iter().filter(|check| check.earns).all(|check| result(check) == Some(CheckResult::NotApplicable))
 }
 
 /// What was listed, each by its hash.

@@ -37,4 +37,4 @@ pub mod wire;
 
 pub use access::Access;
 pub use bench::{Bench, Target};
-pub use run::assess;
+pub use run::{assess, was_answered};

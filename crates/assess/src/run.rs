@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use futures::{FutureExt, future::BoxFuture};
 use sallyport_model::assessment::{Assessment, CheckResult};
 use tokio::time::Instant;
+use url::Url;
 
 use crate::{
     answers,
@@ -181,6 +182,23 @@ pub async fn assess(bench: &Bench) -> Assessment {
     }
     bench.wire.stop().await;
     document::write(bench, assessed_at, begun.elapsed())
+}
+
+/// Whether the target of `bench` gave any answer while it was assessed, be it a refusal. What its vendor says is one.
+pub fn was_answered(bench: &Bench) -> bool {
+    match &bench.target {
+        Target::Answers(_) => true,
+        Target::Stdio(_) => bench.seen.transport.get().is_some(),
+        Target::Http(url) => {
+            // Hooks and authorization servers elsewhere answer for themselves.
+            let origin = url.origin().ascii_serialization();
+            let by_target = |request: &str| {
+                let asked = request.split_once(' ').and_then(|(_, url)| Url::parse(url).ok());
+                asked.is_some_and(|asked| asked.origin().ascii_serialization() == origin)
+            };
+            bench.wire.exchanges().iter().any(|exchange| exchange.status.is_some() && by_target(&exchange.request))
+        }
+    }
 }
 
 /// A process on one's own machine has no tokens, no authorization server and nobody who signs in.

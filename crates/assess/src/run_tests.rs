@@ -11,8 +11,8 @@ use sallyport_model::{
     Secret, SeededRng, SystemClock,
     assessment::{Band, CheckResult, Evidence},
 };
+use sallyport_outbound::stdio::StdioSpec;
 use serde_json::{Value, json};
-use url::Url;
 
 use super::*;
 use crate::{
@@ -77,6 +77,7 @@ async fn a_step_that_fails_or_hangs_ends_alone() {
 async fn a_target_that_is_not_there_still_gives_a_document() {
     let bench = bench(Target::Http("http://127.0.0.1:9/mcp".parse().unwrap()), 20);
     let document = assess(&bench).await;
+    assert!(!was_answered(&bench));
     assert_eq!(document.total, None, "{:?}", document.total_range);
     let decided: Vec<_> = document
         .questions
@@ -138,7 +139,9 @@ async fn open_server(body: String) -> Response {
 #[tokio::test]
 async fn a_server_that_knows_nobody_is_told_so() {
     let url = serve(Router::new().route("/mcp", post(open_server))).await;
-    let document = assess(&bench(Target::Http(url), 30)).await;
+    let bench = bench(Target::Http(url), 30);
+    let document = assess(&bench).await;
+    assert!(was_answered(&bench));
     assert_eq!(of(&document, "auth-required").result, CheckResult::Fail);
     assert_eq!(document.bands_possible, [Band::DoNotEnable]);
     assert!(document.total_range[1] <= 2, "{:?}", document.total_range);
@@ -223,8 +226,47 @@ async fn hostile_targets_neither_hang_nor_break_a_step_nor_lead_inside() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_an_answer() {
+    let url = serve(Router::new().fallback(any(|| async { StatusCode::UNAUTHORIZED }))).await;
+    let bench = bench(Target::Http(url), 20);
+    assess(&bench).await;
+    assert!(was_answered(&bench));
+}
+
+fn process(script: &str) -> Bench {
+    let arguments = vec!["-c".to_owned(), script.to_owned()];
+    let spec = StdioSpec::from_configuration("sh", arguments, Default::default(), None);
+    bench(Target::Stdio(spec), 10)
+}
+
+#[tokio::test]
+async fn a_local_process_has_nobody_to_sign_in() {
+    let answer = r#"{"jsonrpc":"2.0","id":'$id',"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"local","version":"1"}}}"#;
+    let script = format!(
+        r#"while read -r line; do id=$(printf %s "$line" | sed -n 's/.*"id":\("*[^,"}}]*"*\).*/\1/p'); [ -z "$id" ] || echo '{answer}'; done"#
+    );
+    let bench = process(&script);
+    let document = assess(&bench).await;
+    assert!(was_answered(&bench), "{:?}", document.exchanges);
+    for number in [2, 3, 4, 6, 8, 10] {
+        let question = &document.questions[number - 1];
+        assert_eq!(question.score, Some(0), "{question:?}");
+        assert_eq!(question.held_down_by, ["it has no meaning for a local process of one's own"]);
+        assert_eq!(question.remedy, "", "{number}");
+    }
+    let ended = process("exit 1");
+    assess(&ended).await;
+    assert!(!was_answered(&ended));
+}
+
+#[tokio::test]
 async fn answers_alone_ask_no_server() {
-    let document = assess(&bench(Target::Answers("vendor.toml".to_owned()), 5)).await;
+    let bench = bench(Target::Answers("vendor.toml".to_owned()), 5);
+    let document = assess(&bench).await;
+    assert!(was_answered(&bench), "nobody was asked");
+    assert!(
+        document.questions.iter().all(|question| question.remedy.contains("URL") && !question.remedy.contains("--"))
+    );
     assert_eq!((document.target.as_str(), document.transport.as_str()), ("answers:vendor.toml", "none"));
     assert!(document.exchanges.is_empty());
 }

@@ -4,19 +4,17 @@ use super::trail::{Event, Leaf};
 
 const IDENTITY: &[&str] =
     &["user", "username", "subject", "sub", "actor", "principal", "identity", "who", "caller", "email", "account"];
-const PARAMETERS: &[&str] = &[
-    "param",
-    "params",
-    "parameters",
-    "parameter",
-    "argument",
-    "arguments",
-    "args",
-    "input",
-    "inputs",
-    "request",
-    "payload",
+const PARAMETERS: &[&str] =
+    &["param", "params", "parameters", "parameter", "argument", "arguments", "args", "input", "inputs"];
+/// They hold more than the parameters, so that by itself such a key shows none.
+const ENVELOPES: &[&str] = &["request", "payload", "body", "message"];
+/// What makes of `request_bytes`, `input_tokens` or `response_time` no request, input or response.
+const MEASURES: &[&str] = &[
+    "bytes", "size", "length", "len", "count", "tokens", "time", "at", "ms", "us", "ns", "seconds", "duration",
+    "latency", "required",
 ];
+/// The least characters of a digest, in any alphabet.
+const DIGEST: usize = 22;
 const STATUS: &[&str] =
     &["status", "outcome", "result", "decision", "response", "disposition", "success", "error", "code", "verdict"];
 const TOOL: &[&str] = &["tool", "operation", "method", "action", "name", "target", "resource", "event", "api"];
@@ -71,14 +69,14 @@ pub(crate) enum Field {
     Time,
 }
 
-/// What `events`, which are about one person's calls, do not say. `subject` is her name, `tool` the tool's,
-/// `known` a value that stood in the parameters.
-pub(crate) fn missing(events: &[&Event], subject: &[String], tool: &str, known: &str) -> Vec<Field> {
+/// What `events`, which are about one person's calls, do not say. `subject` is her name, `tool` the tool's. That the
+/// parameters are there and empty is said too.
+pub(crate) fn missing(events: &[&Event], subject: &[String], tool: &str) -> Vec<Field> {
     let leaves: Vec<&Leaf> = events.iter().flat_map(|event| &event.leaves).collect();
     let keyed = |keys: &[&str]| leaves.iter().any(|leaf| !leaf.text.trim().is_empty() && has_key(leaf, keys));
     let identity = keyed(IDENTITY)
         || leaves.iter().any(|leaf| subject.iter().any(|name| name.len() > 2 && leaf.text.contains(name)));
-    let parameters = hold_parameters(events, known);
+    let parameters = keyed(PARAMETERS) || leaves.iter().any(|leaf| is_digest_of_envelope(leaf));
     [
         (Field::Identity, identity),
         (Field::Tool, events.iter().any(|event| event.names(tool)) && (keyed(TOOL) || !leaves.is_empty())),
@@ -92,13 +90,23 @@ pub(crate) fn missing(events: &[&Event], subject: &[String], tool: &str, known: 
     .collect()
 }
 
-/// Whether `events` hold parameters, or their digest, by key or by the value `known` that stood in them.
-pub(crate) fn hold_parameters(events: &[&Event], known: &str) -> bool {
+/// Whether `events`, of a call with a value in its parameter `name`, hold that parameter, or a digest. `known` is a
+/// part of the value that nobody has to take out.
+pub(crate) fn hold_parameters(events: &[&Event], name: &str, known: &str) -> bool {
+    let name = name.to_lowercase();
     let mut leaves = events.iter().flat_map(|event| &event.leaves);
     leaves.any(|leaf| {
-        let keyed = !leaf.text.trim().is_empty() && has_key(leaf, PARAMETERS);
+        let empty = matches!(leaf.text.trim(), "" | "{}" | "[]");
+        let inside = || leaf.path.contains(&name) && has_key(leaf, ENVELOPES);
+        let keyed = !empty && (has_key(leaf, PARAMETERS) || inside() || is_digest_of_envelope(leaf));
         keyed || (known.len() > 3 && leaf.text.contains(known))
     })
+}
+
+/// `request_sha256`, but not `request_id`.
+fn is_digest_of_envelope(leaf: &Leaf) -> bool {
+    let says_so = |key: &String| words(key).any(|word| word.starts_with("sha") || word == "digest" || word == "hash");
+    leaf.text.len() >= DIGEST && leaf.path.iter().any(says_so) && has_key(leaf, ENVELOPES)
 }
 
 impl Field {
@@ -173,9 +181,16 @@ fn is_flag(leaf: &Leaf) -> bool {
             .is_some_and(|key| words(key).any(|word| HUMAN.contains(&word.as_str()) || AGENT.contains(&word.as_str())))
 }
 
-/// Whether a key on the way to the value is one of `keys`, or has one as a word of it.
+/// Whether a key on the way to the value is one of `keys`, or has one as a word of it and is no measure of it.
 fn has_key(leaf: &Leaf, keys: &[&str]) -> bool {
-    leaf.path.iter().any(|key| keys.contains(&key.as_str()) || words(key).any(|word| keys.contains(&word.as_str())))
+    let held = |key: &String| {
+        let words: Vec<String> = words(key).collect();
+        let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+        // `user_agent` names a program.
+        let program = words.windows(2).any(|pair| pair == ["user", "agent"]);
+        has(keys) && !has(MEASURES) && !program
+    };
+    leaf.path.iter().any(|key| keys.contains(&key.as_str()) || held(key))
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> + '_ {
@@ -198,7 +213,7 @@ mod tests {
     fn a_whole_entry_misses_nothing_and_each_field_is_missed() {
         let missing = |text: &str| {
             let trail = trail(text);
-            missing(&trail.events.iter().collect::<Vec<_>>(), &["ann".to_owned()], "read", "")
+            missing(&trail.events.iter().collect::<Vec<_>>(), &["ann".to_owned()], "read")
         };
         assert!(missing(GOOD).is_empty());
         assert_eq!(missing(&GOOD.replace("\"status\":\"ok\"", "\"x\":1")), [Field::Status]);
@@ -209,6 +224,41 @@ mod tests {
             missing(r#"{"time":"2026-11-23T12:00:00Z","tool":"read","arguments":1,"status":"ok"}"#),
             [Field::Identity]
         );
+    }
+
+    #[test]
+    fn how_long_a_request_was_is_no_parameter_and_a_program_is_nobody() {
+        let bare = r#"{"time":"2026-11-23T12:00:00Z","call":{"tool":"read","request_bytes":91,"request_id":"7c9e6679f0b14cd1a1f55a7e"},
+            "source":{"user_agent":"x/1"},"outcome":{"response_bytes":20,"latency_us":7}}"#;
+        let trail = trail(bare);
+        let missing = missing(&trail.events.iter().collect::<Vec<_>>(), &["ann".to_owned()], "read");
+        assert_eq!(missing, [Field::Identity, Field::Parameters], "`outcome` is how it ended");
+    }
+
+    #[test]
+    fn a_parameter_is_there_by_its_value_its_name_or_a_digest() {
+        let hold = |text: &str| {
+            let trail = trail(text);
+            hold_parameters(&trail.events.iter().collect::<Vec<_>>(), "Text", "marker-1")
+        };
+        for text in [
+            r#"{"m":"called with marker-1 token=[key]"}"#,
+            r#"{"arguments":{"text":"[left out]"}}"#,
+            r#"{"arguments_sha256":"ab"}"#,
+            r#"{"request":{"text":"[redacted]"}}"#,
+            r#"{"request":{"sha256":"47DEQpj8HBSa-_TImW-5JA"}}"#,
+        ] {
+            assert!(hold(text), "{text}");
+        }
+        for text in [
+            r#"{"arguments":{}}"#,
+            r#"{"request":{"id":"7c9e6679f0b14cd1a1f55a7e","method":"tools/call"}}"#,
+            r#"{"request_bytes":91,"input_tokens":4,"arguments_count":1}"#,
+            r#"{"text":"hello"}"#,
+            r#"{"definition_sha256":"47DEQpj8HBSa-_TImW-5JA"}"#,
+        ] {
+            assert!(!hold(text), "{text}");
+        }
     }
 
     #[test]

@@ -48,6 +48,14 @@ pub(crate) enum Fault {
         /// What shows it.
         exchanges: Vec<u32>,
     },
+    /// The authorization server could not answer now, which says nothing about what was asked.
+    #[error("the authorization server could not answer now: {said}")]
+    Busy {
+        /// Status, error and description in a line.
+        said: String,
+        /// What shows it.
+        exchanges: Vec<u32>,
+    },
     /// The sign-in pages led nowhere.
     #[error("the walk through the sign-in pages ended: {why}")]
     Walk {
@@ -90,6 +98,7 @@ impl Fault {
             Self::NoClient { exchanges, .. }
             | Self::Unregistered { exchanges, .. }
             | Self::Refused { exchanges, .. }
+            | Self::Busy { exchanges, .. }
             | Self::Walk { exchanges, .. }
             | Self::NotSignedIn { exchanges, .. }
             | Self::Response { exchanges, .. } => exchanges,

@@ -313,7 +313,7 @@ async fn first_sign_in(bench: &Bench, desk: &Desk) -> Result<Grant, Fault> {
         (request.scope, request.resource) = (scope.clone(), resource.clone());
         let signed_in = match flow::sign_in(bench, "sso-federated", desk, Who::Person, request).await {
             Ok((grant, code, exchange)) => (grant, code, exchange, (scope, resource)),
-            Err(fault @ Fault::Refused { .. }) => {
+            Err(fault @ (Fault::Refused { .. } | Fault::Busy { .. })) => {
                 last = fault;
                 continue;
             }

@@ -1,5 +1,6 @@
 //! The token endpoint, asked as any client asks it (RFC 6749 section 3.2), and what it answers.
 
+use http::StatusCode;
 use sallyport_model::Secret;
 use serde_json::{Map, Value};
 use url::Url;
@@ -79,7 +80,8 @@ pub(crate) async fn request(
     Ok(Issued { members, exchange: heard.exchange })
 }
 
-/// What an endpoint's refusal says (RFC 6749 section 5.2).
+/// What an endpoint's refusal says (RFC 6749 section 5.2). One that has no time is [`Fault::Busy`]: whoever asks
+/// again may get what was asked for.
 pub(crate) fn refusal(heard: &Heard) -> Fault {
     let body = heard.json();
     let text = |name: &str| body.as_ref().and_then(|body| body.get(name)?.as_str()).unwrap_or_default();
@@ -89,7 +91,17 @@ pub(crate) fn refusal(heard: &Heard) -> Fault {
         (error, "") => format!("{}, {error}", heard.status.as_u16()),
         (error, description) => format!("{}, {error}: {description}", heard.status.as_u16()),
     };
-    Fault::Refused { error, said, exchanges: vec![heard.exchange] }
+    let exchanges = vec![heard.exchange];
+    if is_busy(heard.status, &error) {
+        Fault::Busy { said, exchanges }
+    } else {
+        Fault::Refused { error, said, exchanges }
+    }
+}
+
+/// 500 is not among them: it is how sloppy servers refuse what they did not expect.
+fn is_busy(status: StatusCode, error: &str) -> bool {
+    matches!(status.as_u16(), 429 | 502..=504) || error == "temporarily_unavailable"
 }
 
 impl Issued {
@@ -153,6 +165,20 @@ mod tests {
     fn seconds_are_read_however_they_are_written() {
         let all = [json!(300), json!("300"), json!(300.9), json!(-5.0), json!("soon"), json!(null)];
         assert_eq!(all.map(|value| seconds(&value)), [Some(300), Some(300), Some(300), Some(0), None, None]);
+    }
+
+    #[test]
+    fn a_server_that_has_no_time_refuses_nothing() {
+        for (status, error) in
+            [(503, "temporarily_unavailable"), (429, ""), (502, ""), (400, "temporarily_unavailable")]
+        {
+            assert!(is_busy(StatusCode::from_u16(status).unwrap(), error), "{status} {error}");
+        }
+        for (status, error) in
+            [(400, "invalid_grant"), (401, "invalid_client"), (403, ""), (500, ""), (500, "server_error")]
+        {
+            assert!(!is_busy(StatusCode::from_u16(status).unwrap(), error), "{status} {error}");
+        }
     }
 
     #[test]

@@ -186,11 +186,10 @@ async fn revocation(bench: &Bench) {
         Err(fault) => return unseen(bench, check, &fault),
     };
     if !heard.status.is_success() {
-        return bench.findings.fail(
-            check,
-            format!("revoking an access token: {}", token::refusal(&heard)),
-            &[heard.exchange],
-        );
+        return match token::refusal(&heard) {
+            fault @ Fault::Busy { .. } => unseen(bench, check, &fault),
+            fault => bench.findings.fail(check, format!("revoking an access token: {fault}"), &[heard.exchange]),
+        };
     }
     let revoked = Instant::now();
     loop {

@@ -8,8 +8,8 @@ pub mod output;
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::{Context as _, Result};
-use sallyport_assess::{Bench, Target, assess, catalogue};
+use anyhow::{Context as _, Result, bail};
+use sallyport_assess::{Bench, Target, assess, catalogue, was_answered};
 use sallyport_model::{Clock as _, SystemClock, SystemRng, assessment::Assessment};
 use sallyport_outbound::stdio::StdioSpec;
 use sallyport_report::diff;
@@ -20,6 +20,9 @@ use arguments::Format;
 use output::{print, style};
 
 /// Runs it; the answer is no below `--min-score`, or when something is worse than the baseline.
+///
+/// # Errors
+/// After the report, where the target gave no answer at all: a refusal is one.
 pub async fn run(command: Assess) -> Result<End> {
     if command.rubric {
         return print(None, catalogue::rubric::page().as_bytes()).map(|()| End::Done);
@@ -41,6 +44,12 @@ pub async fn run(command: Assess) -> Result<End> {
     let style = style(command.details, command.output.is_some());
     let report = output::render(&assessment, format, &brand, style)?;
     print(command.output.as_deref(), &report)?;
+    if !was_answered(&bench) {
+        bail!(
+            "{} gave no answer, so nothing was assessed: see that it runs, and that it can be reached",
+            assessment.target
+        );
+    }
     let worse = baseline.is_some_and(|old| {
         let diff = diff::compare(&old, &assessment);
         // Beside the report, so that a file of JSON stays one.
@@ -103,4 +112,28 @@ pub fn read_result(path: &Path) -> Result<Assessment> {
 /// A file of the operator that cannot be used.
 fn fault(path: &Path, what: &str) -> ConfigError {
     ConfigError::in_file(path, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        assess: Assess,
+    }
+
+    #[tokio::test]
+    async fn a_target_that_gives_no_answer_is_no_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("result.json").display().to_string();
+        let line = ["assess", "http://127.0.0.1:9/mcp", "--json", "--min-score", "1", "--output", &output];
+        let ended = run(Line::try_parse_from(line).unwrap().assess).await;
+        let Err(error) = ended else { panic!("it is done") };
+        assert!(!error.is::<ConfigError>() && error.to_string().contains("gave no answer"), "{error}");
+        assert_eq!(read_result(Path::new(&output)).unwrap().total_range, [0, 20], "the report is there all the same");
+    }
 }

@@ -134,11 +134,14 @@ fn agents(config: &Config) -> Answer {
     Answer {
         text: vec![
             "An agent is a principal of its own: it authenticates by client credentials, gets tokens with a subject of its own, \
-             and is marked as an agent in every event. Revoking it does not touch its owner's session."
+             and is marked as an agent in every event."
                 .to_owned(),
         ],
         figures: vec![("agent's access token", format!("{} s", config.oauth.agent_token_seconds), "oauth.agent_token_seconds")],
-        limits: vec!["Agents cannot yet be created, scoped and rotated by a customer's administrator."],
+        limits: vec![
+            "Agents cannot yet be created, scoped and rotated by a customer's administrator.",
+            "That an agent is revoked while its owner's session goes on has not been measured.",
+        ],
         references: vec!["RFC 6749 section 4.4"],
         there: true,
     }

@@ -64,7 +64,9 @@ pub(crate) struct Bouts {
     pub(crate) plain: Bout,
     /// Calls that announce the assessor.
     pub(crate) announced: Bout,
-    /// Refused ones.
+    /// With a token that is none.
+    pub(crate) stranger: Bout,
+    /// The person's, for a tool that does not exist.
     pub(crate) refused: Bout,
     /// The name of a tool that does not exist.
     pub(crate) no_tool: String,
@@ -74,6 +76,8 @@ pub(crate) struct Bouts {
     pub(crate) secret: String,
     /// The tool that was given it.
     pub(crate) secret_tool: String,
+    /// The argument that it stood in.
+    pub(crate) secret_argument: String,
     /// What stood in the parameters.
     pub(crate) marker: String,
     /// The agent's; `None` where there is no agent.
@@ -102,10 +106,12 @@ impl Bouts {
         }
         tokio::time::sleep(GAP).await;
         let no_tool = format!("sallyport_no_such_tool_{}", bench.nonce(4));
-        let refused = refused(bench, &grant, &read, &no_tool).await;
+        let stranger = stranger(bench, &grant, &read).await;
+        tokio::time::sleep(GAP).await;
+        let refused = refused(bench, &grant, &no_tool).await;
         tokio::time::sleep(GAP).await;
         let (marker, secret) = (format!("sallyport-{}", bench.nonce(8)), secret(bench));
-        let with_secret = with_secret(bench, &read, &marker, &secret);
+        let (with_secret, secret_argument) = with_secret(bench, &read, &marker, &secret);
         let secret_call =
             calls(bench, &mut Caller::new(bench, "audit-sanitised", &grant).announced(), &with_secret, 1).await;
         let agent = match bench.access.agent {
@@ -118,11 +124,13 @@ impl Bouts {
             subject: names(&grant),
             plain,
             announced,
+            stranger,
             refused,
             no_tool,
             secret_call,
             secret,
             secret_tool: with_secret.tool,
+            secret_argument,
             marker,
             agent,
         })
@@ -151,19 +159,17 @@ async fn calls(bench: &Bench, caller: &mut Caller<'_>, tool: &NamedTool, times: 
     bout
 }
 
-/// One with a token that is none, one for a tool that does not exist.
-async fn refused(bench: &Bench, grant: &Grant, read: &NamedTool, no_tool: &str) -> Bout {
-    const CHECK: &str = "audit-refusals";
-    let mut bout = Bout::default();
-    bout.span.0 = bench.clock.now().as_millis();
+/// One with a token that is none.
+async fn stranger(bench: &Bench, grant: &Grant, read: &NamedTool) -> Bout {
     let mut forged = grant.clone();
     forged.access_token = Secret::new(format!("sallyport-no-token-{}", bench.nonce(16)));
-    bout.add(&Caller::new(bench, CHECK, &forged).announced().call(&read.tool, &read.arguments).await);
-    let mut person = Caller::new(bench, CHECK, grant).announced();
-    bout.add(&person.call(no_tool, &Object::new()).await);
-    person.leave().await;
-    bout.span.1 = bench.clock.now().as_millis();
-    bout
+    calls(bench, &mut Caller::new(bench, "audit-refusals", &forged).announced(), read, 1).await
+}
+
+/// One for a tool that does not exist.
+async fn refused(bench: &Bench, grant: &Grant, no_tool: &str) -> Bout {
+    let none = NamedTool { tool: no_tool.to_owned(), arguments: Object::new() };
+    calls(bench, &mut Caller::new(bench, "audit-refusals", grant).announced(), &none, 1).await
 }
 
 async fn agent(bench: &Bench, read: &NamedTool) -> Option<Bout> {
@@ -183,19 +189,21 @@ fn secret(bench: &Bench) -> String {
     format!("ghp_{tail}")
 }
 
-/// The canary takes a text; where there is none, the harmless tool gets one more argument.
-fn with_secret(bench: &Bench, read: &NamedTool, marker: &str, secret: &str) -> NamedTool {
+/// The canary takes a text; where there is none, the harmless tool gets one more argument. Gives that argument's
+/// name too.
+fn with_secret(bench: &Bench, read: &NamedTool, marker: &str, secret: &str) -> (NamedTool, String) {
     let text = format!("{marker} token={secret}");
     match &bench.access.canary {
         Some(canary) => {
             let mut arguments = Map::new();
             arguments.insert(canary.argument.clone(), Value::String(text));
-            NamedTool { tool: canary.tool.clone(), arguments }
+            (NamedTool { tool: canary.tool.clone(), arguments }, canary.argument.clone())
         }
         None => {
             let mut arguments = read.arguments.clone();
-            arguments.insert("note".to_owned(), Value::String(text));
-            NamedTool { tool: read.tool.clone(), arguments }
+            let argument = "note".to_owned();
+            arguments.insert(argument.clone(), Value::String(text));
+            (NamedTool { tool: read.tool.clone(), arguments }, argument)
         }
     }
 }

@@ -106,18 +106,33 @@ fn complete(bouts: &Bouts, announced: usize, plain: usize, all: usize, timed: bo
     Verdict::new(plain >= made * each, observed)
 }
 
+/// The call of a person who is known must be there. What strangers try may be counted instead of recorded one by
+/// one, so it decides only where she was not refused.
 fn refusals(bouts: &Bouts, trail: &Trail) -> Verdict {
+    let within = |bout: &Bout| {
+        let (from, to) = bout.window();
+        trail.events.iter().filter(move |event| event.within(from, to) && is_refusal(event))
+    };
+    let strangers = within(&bouts.stranger).count();
     if bouts.refused.refused == 0 {
-        return Verdict::unseen("nothing was refused: neither a token that is none nor a tool that does not exist");
+        return match bouts.stranger.refused {
+            0 => Verdict::unseen("nothing was refused: neither a token that is none nor a tool that does not exist"),
+            _ => Verdict::new(strangers > 0, format!("{strangers} entries for the refusal of a token that is none")),
+        };
     }
-    if trail.about(&bouts.no_tool).next().is_some() {
-        return Verdict::new(true, format!("the refused call of `{}` is there", bouts.no_tool));
+    let tool = &bouts.no_tool;
+    if trail.about(tool).next().is_some() {
+        return Verdict::new(true, format!("the refused call of `{tool}` is there"));
     }
-    let (from, to) = bouts.refused.window();
-    match trail.events.iter().filter(|event| event.within(from, to) && is_refusal(event)).count() {
-        0 => Verdict::new(false, format!("none of {} refusals is there", bouts.refused.refused)),
-        found => Verdict::new(true, format!("{found} entries for {} refusals", bouts.refused.refused)),
+    // Where her calls carry her name, somebody else's refusal is not hers.
+    let names_her = |event: &Event| bouts.subject.iter().any(|name| event.names(name));
+    let by_name = trail.about(&bouts.tool).any(names_her);
+    let hers = within(&bouts.refused).filter(|event| !by_name || names_her(event)).count();
+    if hers > 0 {
+        return Verdict::new(true, format!("{hers} refusals of the time of the refused call of `{tool}`"));
     }
+    let other = if strangers > 0 { ", but that of a token that is none is" } else { "" };
+    Verdict::new(false, format!("the refused call of `{tool}` is not there{other}"))
 }
 
 /// `with_text` are entries of a call that surely had a parameter; the tool of the others may take none.
@@ -125,10 +140,12 @@ fn fields(bouts: &Bouts, persons: &[&Event], with_text: &[&Event]) -> Verdict {
     if persons.is_empty() {
         return Verdict::unseen("there is no entry of a call to look at");
     }
-    let mut missing = missing(persons, &bouts.subject, &bouts.tool, &bouts.marker);
+    let mut missing = missing(persons, &bouts.subject, &bouts.tool);
     if !with_text.is_empty() {
-        let there = hold_parameters(with_text, &bouts.marker);
-        missing.retain(|field| *field != Field::Parameters || !there);
+        missing.retain(|field| *field != Field::Parameters);
+        if !hold_parameters(with_text, &bouts.secret_argument, &bouts.marker) {
+            missing.push(Field::Parameters);
+        }
     }
     match missing.is_empty() {
         true => Verdict::new(true, "an entry says who, which tool, which parameters, how it ended and when"),

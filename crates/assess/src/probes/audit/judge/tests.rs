@@ -18,11 +18,13 @@ fn bouts() -> Bouts {
         subject: vec!["ann".to_owned()],
         plain: bout(0, 3, 0),
         announced: bout(3000, 2, 0),
-        refused: bout(6000, 0, 2),
+        stranger: bout(4500, 0, 1),
+        refused: bout(6000, 0, 1),
         no_tool: "sallyport_no_such_tool_1".to_owned(),
         secret_call: bout(9000, 1, 0),
         secret: "ghp_abcdefghijkmnpqrstuvwxyzABCDEFGHabcd".to_owned(),
         secret_tool: "echo".to_owned(),
+        secret_argument: "text".to_owned(),
         marker: "sallyport-m".to_owned(),
         agent: Some(bout(12_000, 1, 0)),
     }
@@ -115,10 +117,33 @@ fn each_thing_that_is_missing_fails_its_own_check() {
 }
 
 #[test]
-fn an_aggregated_refusal_counts() {
-    let mut some: Vec<Value> = good().into_iter().filter(|entry| entry["tool"] != "sallyport_no_such_tool_1").collect();
-    some.push(json!({"time": Timestamp::from_millis(START + 6050).to_string(), "event": "authentication", "status": 401, "count": 1}));
-    assert_eq!(held(&some, "audit-refusals"), Some(true));
+fn a_strangers_refusal_stands_for_nobody_elses() {
+    let refusal = |at: u64, who: Value| {
+        let mut some: Vec<Value> = good().into_iter().filter(|e| e["tool"] != "sallyport_no_such_tool_1").collect();
+        let time = Timestamp::from_millis(START + at).to_string();
+        some.push(json!({"time": time, "event": "request", "user": who, "status": 403, "count": 1}));
+        some
+    };
+    assert_eq!(held(&refusal(4550, Value::Null), "audit-refusals"), Some(false), "of the token that is none");
+    assert_eq!(held(&refusal(6050, Value::Null), "audit-refusals"), Some(false), "of the time of her call, not hers");
+    assert_eq!(held(&refusal(6050, json!("ann")), "audit-refusals"), Some(true), "without the tool");
+    let nobody = Bouts { subject: Vec::new(), ..bouts() };
+    assert!(judged_with(&nobody, &refusal(6050, Value::Null)).contains(&("audit-refusals", Some(true))));
+    let served = Bouts { refused: bout(6000, 1, 0), ..bouts() };
+    assert!(judged_with(&served, &refusal(4550, Value::Null)).contains(&("audit-refusals", Some(true))));
+    assert!(judged_with(&served, &refusal(6050, json!("ann"))).contains(&("audit-refusals", Some(false))));
+}
+
+#[test]
+fn a_call_without_its_parameters_is_seen() {
+    let mut bare = good();
+    for entry in &mut bare {
+        entry["arguments"] = json!({});
+        entry["request_bytes"] = json!(91);
+    }
+    assert_eq!(held(&bare, "audit-fields"), Some(false), "the call of `echo` had one");
+    bare[6]["arguments"] = json!({"text": "sallyport-m token=[key]"});
+    assert_eq!(held(&bare, "audit-fields"), Some(true));
 }
 
 #[test]
