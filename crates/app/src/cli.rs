@@ -4,7 +4,11 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{assess::Assess, report::Report};
+use crate::commands::{
+    assess::Assess,
+    report::Report,
+    tenant::arguments::{Contain, Tenant},
+};
 
 /// The security layer in front of an MCP server.
 #[derive(Debug, Parser)]
@@ -32,9 +36,13 @@ pub enum Command {
     /// Keep the register of assessed upstreams: record, accept, hold, admit.
     #[command(subcommand)]
     Register(Register),
+    /// Keep the customers of this deployment: domains, identity providers, provisioning, sessions.
+    Tenant(Tenant),
     /// Add and list people of the local directory.
     #[command(subcommand)]
     User(User),
+    /// End everything of a person, an agent, a client, a session or a tenant, now.
+    Contain(Contain),
     /// Write, check and describe the configuration.
     #[command(subcommand)]
     Config(Config),

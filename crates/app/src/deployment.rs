@@ -19,19 +19,20 @@ use sallyport_authserver::{AuthServer, AuthServerConfig, KeyRing};
 use sallyport_identity::{Identity, IdentityConfig};
 use sallyport_ledger::{CachedKeyring, Keyring, Log, LogConfig, LogRecorder, LogSigner, Recovery};
 use sallyport_model::{
-    AuditEvent, Clock, EventId, EventKind, Recorder, Rng, SigningKeyId, SystemClock, SystemRng, Timestamp,
+    AuditEvent, Clock, EventId, EventKind, Recorder, Rng, Secret, SigningKeyId, SystemClock, SystemRng, Timestamp,
 };
 use sallyport_oauth::{KeySource, VerifyingKey};
 use sallyport_outbound::{
     AddressPolicy,
     guard::{DocumentClient, SystemResolver},
+    provider::ProviderClient,
     stdio::Spawner,
 };
 use sallyport_proxy::{
-    Deps, Gate, GateConfig, RegisterView, RevocationView,
+    Deps, Gate, GateConfig, Offered, RegisterView, RevocationView, Tenants,
     upstream::{Connector, ConnectorOptions},
 };
-use sallyport_storage::{Store, Tenant, sqlite::SqliteStore};
+use sallyport_storage::{PostgresStore, Store, StoreError, Tenant, sqlite::SqliteStore};
 use sallyport_web::{Branding, CsrfKey, Shell};
 use serde_json::json;
 use tokio_util::sync::DropGuard;
@@ -41,7 +42,7 @@ use crate::{
     announce::Announce,
     kept,
     keyring::StoreKeyring,
-    orphans,
+    notices, orphans,
     register::{Demand, assessor::Assessor, logging::Records, reassess::Schedule},
     secrets::MasterKey,
     wiring::{GateResources, GuardedDocuments},
@@ -51,8 +52,8 @@ use crate::{
 pub struct Settings {
     /// Scheme and authority of the public listener.
     pub public_url: Url,
-    /// The database's file.
-    pub database: PathBuf,
+    /// Where the state is.
+    pub database: Database,
     /// The audit log's directory.
     pub audit_log: PathBuf,
     /// The log's name, which its checkpoints carry for ever.
@@ -73,8 +74,30 @@ pub struct Settings {
     pub identity: IdentityConfig,
     /// Where clients' documents may be fetched from.
     pub documents: AddressPolicy,
+    /// Where tenants' identity providers may be, and whom they are trusted by.
+    pub providers: AddressPolicy,
+    /// Roots besides the web's for identity providers.
+    pub provider_roots: Vec<rustls_pki_types::CertificateDer<'static>>,
     /// Whether calls are shown on standard error as they happen.
     pub announce: bool,
+}
+
+/// Where the state is.
+#[derive(Clone)]
+pub enum Database {
+    /// A SQLite file: one node.
+    File(PathBuf),
+    /// A PostgreSQL database: any number of nodes.
+    Postgres(Secret),
+}
+
+impl std::fmt::Display for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Postgres(_) => f.write_str("in PostgreSQL"),
+        }
+    }
 }
 
 /// A running deployment.
@@ -121,10 +144,14 @@ impl Vault {
     ///
     /// # Errors
     /// When the database does not open with this master key.
-    pub fn open(database: &std::path::Path, master_key: &MasterKey) -> Result<Self> {
-        let store = SqliteStore::open(database, master_key.expose())
-            .with_context(|| format!("the database {} does not open", database.display()))?;
-        let store: Arc<dyn Store> = Arc::new(store);
+    pub async fn open(database: &Database, master_key: &MasterKey) -> Result<Self> {
+        let store: Result<Arc<dyn Store>, StoreError> = match database {
+            Database::File(path) => SqliteStore::open(path, master_key.expose()).map(|store| Arc::new(store) as _),
+            Database::Postgres(url) => {
+                PostgresStore::connect(url.expose(), master_key.expose()).await.map(|store| Arc::new(store) as _)
+            }
+        };
+        let store = store.with_context(|| format!("the database {database} does not open"))?;
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let inner = StoreKeyring::new(Arc::clone(&store), rng);
         let keyring = CachedKeyring::new(inner, 10_000, Duration::from_secs(60), Arc::new(SystemClock));
@@ -158,7 +185,7 @@ impl Deployment {
     pub async fn open(settings: Settings) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
-        let Vault { store, keyring } = Vault::open(&settings.database, &settings.master_key)?;
+        let Vault { store, keyring } = Vault::open(&settings.database, &settings.master_key).await?;
         let signer = log_signer(&settings.master_key, &settings.log_origin)?;
         let mut config = LogConfig::new(&settings.audit_log, signer);
         config.kept = kept::read(&settings.audit_log)?;
@@ -170,6 +197,7 @@ impl Deployment {
         orphans::close(&log, keyring.as_ref(), durable.as_ref(), clock.as_ref(), rng.as_ref()).await?;
         let recorder: Arc<dyn Recorder> = if settings.announce { Arc::new(Announce(durable)) } else { durable };
         seed_tenants(store.as_ref(), &settings.tenants, clock.now()).await?;
+        warn_of_unknown_tenants(store.as_ref(), &settings.gate.upstreams).await?;
         let base = Base { store, recorder, clock, rng, log, recovery };
         base.build(settings).await
     }
@@ -191,6 +219,14 @@ impl Deployment {
         self.tasks.spawn(gate.strangers().keep_flushing(recorder, Arc::clone(&clock), rng));
         self.tasks.spawn(keep_keys(keys));
         self.tasks.spawn(kept::keep_keeping(self.log.clone()));
+        let noticed = Records {
+            store: Arc::clone(&self.store),
+            recorder: Arc::clone(&self.recorder),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+        };
+        self.tasks.spawn(notices::keep_recording(noticed));
+        self.tasks.spawn(self.identity.clone().keep_polling_signals());
         self.tasks.spawn(keep_purging(store, Arc::clone(&self.revocations), clock, self.revocation_life));
         self.record(EventKind::Started, json!({ "version": env!("CARGO_PKG_VERSION") })).await
     }
@@ -292,6 +328,7 @@ impl Base {
             rng: Arc::clone(&self.rng),
             recorder: Arc::clone(&self.recorder),
             strangers: gate.strangers().counts(),
+            providers: ProviderClient::new(settings.providers, Arc::new(SystemResolver), settings.provider_roots),
             shell: Arc::clone(&shell),
             config: settings.identity,
         })?;
@@ -377,9 +414,21 @@ async fn seed_tenants(
 ) -> Result<()> {
     for (id, name) in tenants {
         let kept = store.tenant(id).await?;
-        let created_at = kept.as_ref().map_or(now, |tenant| tenant.created_at);
-        let suspended = kept.is_some_and(|tenant| tenant.suspended);
-        store.put_tenant(&Tenant { id: id.clone(), name: name.clone(), created_at, suspended }).await?;
+        let known = kept.unwrap_or_else(|| Tenant::new(id.clone(), name, now));
+        store.put_tenant(&Tenant { name: name.clone(), ..known }).await?;
+    }
+    Ok(())
+}
+
+/// An upstream for a tenant that does not exist is for nobody; that may be a slip of the pen.
+async fn warn_of_unknown_tenants(store: &dyn Store, upstreams: &[Offered]) -> Result<()> {
+    for offered in upstreams {
+        let Tenants::These(tenants) = &offered.tenants else { continue };
+        for tenant in tenants {
+            if store.tenant(tenant).await?.is_none() {
+                tracing::warn!(upstream = %offered.name(), %tenant, "the upstream is for a tenant that does not exist");
+            }
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod health;
 mod kept;
 mod keyring;
 mod listeners;
+mod notices;
 mod orphans;
 mod register;
 mod secrets;
@@ -64,6 +65,8 @@ fn run(command: Command) -> anyhow::Result<End> {
         Command::Report(command) => runtime()?.block_on(commands::report::run(*command)),
         Command::Audit(command) => runtime()?.block_on(commands::audit::run(command)),
         Command::Register(command) => runtime()?.block_on(commands::register::run(command)),
+        Command::Tenant(command) => runtime()?.block_on(commands::tenant::run(command)),
+        Command::Contain(command) => runtime()?.block_on(commands::contain::run(command)),
         Command::User(command) => runtime()?.block_on(commands::user::run(command)),
         Command::Doctor(command) => runtime()?.block_on(commands::doctor::run(command)),
         Command::Serve(command) => runtime()?.block_on(commands::serve::run(command)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sallyport_model::{AgentId, ClientId};
-use sallyport_storage::{ApplicationType, ClientAuthMethod, Digest};
+use sallyport_storage::{ApplicationType, ClientAuthMethod, Digest, TenantSettings};
 
 /// The choices; each has a safe default but the issuer.
 #[derive(Debug, Clone)]
@@ -66,6 +66,21 @@ pub struct Lifetimes {
     /// The span in which presenting the immediate predecessor of a refresh token is taken for a race of
     /// the client with itself. Default: 10 s.
     pub refresh_race: Duration,
+}
+
+impl Lifetimes {
+    /// What a tenant chose, where it is shorter than the operator's.
+    #[must_use]
+    pub fn narrowed(self, settings: &TenantSettings) -> Self {
+        let shorter =
+            |ours: Duration, theirs: Option<u64>| theirs.map_or(ours, |seconds| Duration::from_secs(seconds).min(ours));
+        Self {
+            access_token: shorter(self.access_token, settings.access_token_seconds),
+            refresh_idle: shorter(self.refresh_idle, settings.refresh_idle_seconds),
+            grant: shorter(self.grant, settings.grant_seconds),
+            ..self
+        }
+    }
 }
 
 impl Default for Lifetimes {

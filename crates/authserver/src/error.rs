@@ -22,6 +22,9 @@ pub enum AuthServerError {
     /// Nobody knows who is signed in.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// Her identity provider, which must be asked before a refresh, does not answer.
+    #[error("the person's identity provider does not answer, so nothing is given")]
+    ProviderSilent,
     /// A signing key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFault),

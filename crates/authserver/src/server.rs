@@ -8,8 +8,8 @@ use sallyport_web::Shell;
 use tokio::sync::Semaphore;
 
 use crate::{
-    AuthServerConfig, AuthServerError, Deps, DocumentFetcher, KeyRing, Resources, SignIn, documents::RecentFailures,
-    error::Refusal, limits::Limits,
+    AuthServerConfig, AuthServerError, Deps, DocumentFetcher, KeyRing, Lifetimes, Resources, SignIn,
+    documents::RecentFailures, error::Refusal, limits::Limits,
 };
 
 /// Documents that are fetched at the same time.
@@ -69,6 +69,12 @@ impl Server {
     /// Whether tokens may be issued for this tenant.
     pub(crate) async fn tenant_lives(&self, tenant: &TenantId) -> Result<bool, AuthServerError> {
         Ok(self.store.tenant(tenant).await?.is_some_and(|tenant| !tenant.suspended))
+    }
+
+    /// How long what a tenant's people get may live.
+    pub(crate) async fn lifetimes_of(&self, tenant: &TenantId) -> Result<Lifetimes, AuthServerError> {
+        let settings = self.store.tenant(tenant).await?.map(|tenant| tenant.settings).unwrap_or_default();
+        Ok(self.config.lifetimes.narrowed(&settings))
     }
 
     /// Why this person of this tenant may get no token, if so.

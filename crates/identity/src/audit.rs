@@ -18,13 +18,18 @@ fn bounded(claim: &str) -> String {
     claim.chars().take(LONGEST_CLAIM).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// A sentence as it may stand in the log: bounded, and without what could forge a line.
+pub(crate) fn told(text: &str) -> String {
+    text.chars().take(500).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 impl Identity {
-    async fn record(&self, event: AuditEvent) -> Result<(), IdentityError> {
+    pub(crate) async fn record(&self, event: AuditEvent) -> Result<(), IdentityError> {
         self.0.deps.recorder.record(event).await?;
         Ok(())
     }
 
-    fn event(&self, kind: EventKind, source: Source) -> AuditEvent {
+    pub(crate) fn event(&self, kind: EventKind, source: Source) -> AuditEvent {
         let now = self.now();
         let mut event = AuditEvent::new(kind, EventId::mint(now, self.rng()), now);
         event.source = Some(source);
@@ -60,6 +65,9 @@ impl Identity {
     ) -> Result<(), IdentityError> {
         let mut event = self.event_of(EventKind::SignedIn, source, person, Some(session));
         event.facts.insert("methods".to_owned(), json!(session.methods));
+        if let Some(provider) = &session.provider {
+            event.facts.insert("connection".to_owned(), json!(provider.connection));
+        }
         self.record(event).await
     }
 

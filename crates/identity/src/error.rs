@@ -28,6 +28,12 @@ pub enum IdentityError {
     /// The configuration asks for passkeys where browsers refuse them; the operator's fault.
     #[error("passkeys need a host name, and the public URL `{0}` has none: set public_url to a name such as localhost")]
     PasskeysImpossible(String),
+    /// A connection's settings cannot be read; the operator's fault.
+    #[error("the settings of connection {0} are not usable: {1}")]
+    Settings(String, String),
+    /// Our keys for a SAML provider cannot be made or used; the operator's fault.
+    #[error("the SAML keys of the connection: {0}")]
+    SamlKeys(sallyport_saml::SamlFault),
     /// A computation that cannot fail did.
     #[error("{0} failed")]
     Internal(&'static str),

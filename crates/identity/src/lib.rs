@@ -10,12 +10,17 @@ mod audit;
 mod config;
 mod continue_to;
 mod error;
+mod federation;
+mod oidc;
 mod passkeys;
 mod passwords;
 mod people;
+mod saml;
+mod scim;
 mod session;
 mod signin;
 mod signout;
+pub mod ssf;
 
 use std::sync::Arc;
 
@@ -26,13 +31,20 @@ use axum::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sallyport_model::{Clock, Recorder, Rng, Strangers, Timestamp};
+use sallyport_outbound::provider::ProviderClient;
 use sallyport_storage::Store;
 use sallyport_web::{Asset, Shell};
 
 pub use config::IdentityConfig;
 pub use error::IdentityError;
+pub use federation::{
+    mapping::{Profile, preview},
+    settings,
+    standing::SessionStanding,
+};
 pub use passwords::{LONGEST_PASSWORD, SHORTEST_PASSWORD, hash_password};
 pub use people::NewPerson;
+pub use saml::{SamlKeyStep, new_saml_keys, rotate_saml_keys, saml_entity_id};
 pub use session::SignedIn;
 
 use continue_to::ContinueTo;
@@ -54,6 +66,8 @@ pub struct Deps {
     pub recorder: Arc<dyn Recorder>,
     /// Counts refusals that are not recorded one by one; somebody must record the counts now and then.
     pub strangers: Arc<Strangers>,
+    /// The way to tenants' identity providers.
+    pub providers: ProviderClient,
     /// How pages look, and the public URL.
     pub shell: Arc<Shell>,
     /// The operator's choices.
@@ -69,6 +83,8 @@ struct Inner {
     passwords: Passwords,
     passkeys: Option<Passkeys>,
     script: Asset,
+    repost: Asset,
+    signals: ssf::KeyMemory,
 }
 
 impl Identity {
@@ -81,7 +97,9 @@ impl Identity {
         }
         let passwords = Passwords::new(deps.rng.as_ref())?;
         let script = Asset::script(include_str!("../assets/passkey.js"));
-        Ok(Self(Arc::new(Inner { deps, passwords, passkeys, script })))
+        let repost = Asset::script(include_str!("../assets/repost.js"));
+        let signals = ssf::KeyMemory::default();
+        Ok(Self(Arc::new(Inner { deps, passwords, passkeys, script, repost, signals })))
     }
 
     /// `/signin`, `/signout`, `/account` and what belongs to them. Every request must carry a
@@ -92,9 +110,12 @@ impl Identity {
             .route("/account/grants/revoke", post(account::grants::revoke))
             .route("/account/consents/withdraw", post(account::consents::withdraw))
             .route("/account/passkeys/remove", post(account::passkeys::remove))
-            .route("/signout", post(signout::sign_out));
+            .route("/signout", post(signout::sign_out))
+            .route("/signin", get(signin::form::show))
+            .route("/signin/sso", post(federation::realm::find))
+            .route("/signin/sso/{connection}", get(federation::realm::start));
         if self.config().local_directory {
-            router = router.route("/signin", get(signin::form::show).post(signin::password::submit));
+            router = router.route("/signin", post(signin::password::submit));
         }
         if self.config().local_directory && self.0.passkeys.is_some() {
             router = router
@@ -103,14 +124,30 @@ impl Identity {
                 .route("/account/passkeys/start", post(account::passkeys::start))
                 .route("/account/passkeys/finish", post(account::passkeys::finish));
         }
-        router.layer(DefaultBodyLimit::max(BODY_LIMIT)).with_state(self.clone()).merge(self.0.script.router())
+        router
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .merge(oidc::router())
+            .merge(saml::router())
+            .merge(scim::router())
+            .merge(ssf::router())
+            .with_state(self.clone())
+            .merge(self.0.script.router())
+            .merge(self.0.repost.router())
     }
 
     /// Where to send a browser that must sign in and then come back. `continue_to` is a path of ours
     /// in its normal form, beginning with `/oauth/` or `/account`; anything else leads to `/account`.
     pub fn sign_in_url(&self, continue_to: &str) -> String {
+        self.sign_in_url_for(continue_to, None)
+    }
+
+    /// The same for somebody who is expected: an address of a tenant's proved domain leads to its identity
+    /// provider at once.
+    pub fn sign_in_url_for(&self, continue_to: &str, hint: Option<&str>) -> String {
         let path = ContinueTo::parse(continue_to).unwrap_or_else(ContinueTo::account);
-        format!("/signin?continue_to={}", utf8_percent_encode(path.as_str(), NON_ALPHANUMERIC))
+        let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let hint = hint.map(|hint| format!("&login_hint={}", escaped(hint))).unwrap_or_default();
+        format!("/signin?continue_to={}{hint}", escaped(path.as_str()))
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -131,6 +168,14 @@ impl Identity {
 
     pub(crate) fn config(&self) -> &IdentityConfig {
         &self.0.deps.config
+    }
+
+    pub(crate) fn providers(&self) -> &ProviderClient {
+        &self.0.deps.providers
+    }
+
+    pub(crate) fn signal_memory(&self) -> &ssf::KeyMemory {
+        &self.0.signals
     }
 
     pub(crate) fn passkeys(&self) -> Option<&Passkeys> {

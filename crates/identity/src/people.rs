@@ -1,7 +1,7 @@
 //! Adding people and changing passwords, for the command line, seeding and tests.
 
 use sallyport_model::{Rng, Secret, TenantId, Timestamp, UserId};
-use sallyport_storage::{Person, RevocationSubject, Role, Store};
+use sallyport_storage::{Person, PersonOrigin, RevocationSubject, Role, Store};
 
 use crate::{Identity, IdentityError, hash_password};
 
@@ -47,10 +47,12 @@ impl NewPerson {
         let person = Person {
             id: UserId::mint(rng),
             tenant: self.tenant,
+            origin: PersonOrigin::Local,
             login: checked_login(&self.login)?,
             email: self.email,
             display_name: self.display_name,
             role: self.role,
+            groups: Vec::new(),
             password_hash: None,
             disabled: false,
             created_at: now,

@@ -1,10 +1,12 @@
 //! Browser sessions: who is signed in here. The cookie is 256 random bits; only its digest is kept.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue};
 use sallyport_model::{Rng, SessionId, Timestamp};
-use sallyport_storage::{BrowserSession, Digest, Person};
+use sallyport_storage::{BrowserSession, Digest, Person, PersonOrigin, ProviderSession};
 use sallyport_web::Cookie;
 
 use crate::{Identity, IdentityError};
@@ -49,11 +51,26 @@ impl Identity {
 
     /// Whether `person` may be signed in at all.
     pub(crate) async fn may_sign_in(&self, person: &Person) -> Result<bool, IdentityError> {
-        if person.disabled || !self.config().local_directory {
+        if person.disabled {
             return Ok(false);
         }
+        let Some(tenant) = self.store().tenant(&person.tenant).await? else { return Ok(false) };
+        let by_password = self.config().local_directory && !tenant.settings.federated_only;
+        Ok(!tenant.suspended && (by_password || person.origin == PersonOrigin::External))
+    }
+
+    /// When a session ends at the latest: by the operator's, the tenant's and the provider's word.
+    async fn session_end(
+        &self,
+        person: &Person,
+        since: Timestamp,
+        provider: Option<&ProviderSession>,
+    ) -> Result<Timestamp, IdentityError> {
         let tenant = self.store().tenant(&person.tenant).await?;
-        Ok(tenant.is_some_and(|tenant| !tenant.suspended))
+        let chosen = tenant.and_then(|tenant| tenant.settings.session_seconds).map(Duration::from_secs);
+        let longest = self.config().session_lifetime;
+        let end = since.plus(chosen.map_or(longest, |chosen| chosen.min(longest)));
+        Ok(provider.and_then(|provider| provider.not_after).map_or(end, |not_after| not_after.min(end)))
     }
 
     /// Stores a new session, whatever the browser had before, and returns the cookie for it. `since` is
@@ -63,8 +80,10 @@ impl Identity {
         person: &Person,
         methods: Vec<String>,
         since: Timestamp,
+        provider: Option<ProviderSession>,
     ) -> Result<(BrowserSession, HeaderValue), IdentityError> {
         let (value, cookie) = bearer(self.rng());
+        let until = self.session_end(person, since, provider.as_ref()).await?;
         let session = BrowserSession {
             id: SessionId::mint(self.rng()),
             cookie,
@@ -72,7 +91,8 @@ impl Identity {
             tenant: person.tenant.clone(),
             methods,
             authenticated_at: since,
-            expires_at: since.plus(self.config().session_lifetime),
+            expires_at: until,
+            provider,
         };
         self.store().add_browser_session(&session).await?;
         Ok((session, self.shell().cookies().set(&SESSION, &value)))

@@ -3,7 +3,7 @@
 use axum::{
     Form,
     extract::State,
-    response::{IntoResponse, Redirect, Response},
+    response::{AppendHeaders, IntoResponse, Redirect, Response},
 };
 use http::header;
 use sallyport_model::EventKind;
@@ -33,5 +33,13 @@ async fn end(identity: &Identity, caller: &Caller, csrf: &str) -> Result<Respons
     identity.shell().check_form(&caller.headers, &crate::account::purpose(&me), csrf)?;
     identity.store().end_browser_session(&me.session.id, identity.now()).await?;
     identity.record_done(EventKind::SignedOut, caller.source(), &me.person, Some(&me.session), &[]).await?;
-    Ok(([(header::SET_COOKIE, identity.forget_session())], goodbye).into_response())
+    let forgotten = AppendHeaders([(header::SET_COOKIE, identity.forget_session())]);
+    match crate::saml::offer(identity, caller, &me.session).await {
+        Ok(Some(page)) => Ok((forgotten, page).into_response()),
+        Ok(None) => Ok((forgotten, goodbye).into_response()),
+        Err(error) => {
+            tracing::warn!(%error, "signing out at the provider could not be offered");
+            Ok((forgotten, goodbye).into_response())
+        }
+    }
 }

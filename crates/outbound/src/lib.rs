@@ -8,6 +8,7 @@
 //! | [`provider`] | an identity provider, a transmitter of signals | a tenant's administrator: guarded against SSRF |
 //! | [`stdio`] | an upstream that is a process | the administrator's configuration |
 //! | [`loopback`] | the redirect that ends a sign-in in a browser | nowhere: it waits |
+//! | [`dns`] | TXT records of a domain that a tenant claims | the system's name servers |
 //! | [`command`] | a program that runs once and ends | the operator's file |
 //!
 //! It never follows a redirect, never sends a header that its caller did not write (`Host` and
@@ -16,6 +17,7 @@
 
 mod address;
 pub mod command;
+pub mod dns;
 mod error;
 pub mod guard;
 pub mod http;

@@ -41,6 +41,8 @@ pub enum Carried<'a> {
 pub struct LogoutRequest {
     /// Its id, for the replay store and for our answer.
     pub id: String,
+    /// When it was issued, by the identity provider's clock.
+    pub issued: Timestamp,
     /// The person.
     pub name_id: NameId,
     /// The sessions; empty means all of the person's.
@@ -92,6 +94,7 @@ pub fn read_logout_request(
     let person = root.at_most_one(SAML, "NameID")?.ok_or(SamlFault::MissingNameId)?;
     Ok(LogoutRequest {
         id: message::id(root)?,
+        issued: opened.issued,
         name_id: name_id(person)?,
         session_indexes: root.named(SAMLP, "SessionIndex").map(|e| e.text()).collect::<Result<_, _>>()?,
         relay_state: opened.relay_state,

@@ -18,8 +18,8 @@ pub enum ParkedKind {
     Ceremony,
     /// Somebody who was sent to her identity provider.
     Federated,
-    /// A SAML response that waits to be posted again by our own page.
-    Reposted,
+    /// That a provider has ended a session: an assertion from before is worth nothing.
+    ProviderEnded,
 }
 
 /// Something short-lived under an unguessable handle.

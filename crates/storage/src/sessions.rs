@@ -84,8 +84,9 @@ pub trait BrowserSessions {
         user: Option<&UserId>,
         now: Timestamp,
     ) -> Result<Vec<BrowserSession>, StoreError>;
-    /// Revokes every living session that stands on these, with an epoch each; which ones.
-    /// With neither subject nor session: nothing.
+    /// Revokes every session that stands on these and was not revoked yet, with an epoch each; which ones. Also
+    /// one that somebody signed out of or that ended by time: its grants may live. With neither subject nor
+    /// session: nothing.
     async fn revoke_provider_sessions(
         &self,
         which: &ProviderSessions,

@@ -27,14 +27,14 @@ use crate::{
 pub async fn run(command: Audit) -> Result<End> {
     match command {
         Audit::Verify(command) => check(&command),
-        Audit::Export(command) => export(&command),
+        Audit::Export(command) => export(&command).await,
         Audit::Tail(command) => tail(&command).await,
     }
 }
 
 fn data_of(place: &Place) -> Result<State> {
     match (&place.data, &place.config) {
-        (Some(directory), _) => Ok(State { directory: directory.clone(), master_key_file: None }),
+        (Some(directory), _) => Ok(State::in_directory(directory.clone())),
         (None, Some(path)) => Ok(load(&Configured { config: path.clone() })?.data),
         (None, None) => anyhow::bail!("which deployment? Give --data DIR or --config FILE"),
     }
@@ -142,16 +142,16 @@ fn master_key(state: &State) -> Result<MasterKey> {
     })
 }
 
-fn open(place: &Place) -> Result<(LogReader, Vault)> {
+async fn open(place: &Place) -> Result<(LogReader, Vault)> {
     let data = data_of(place)?;
     let log = data.audit_log();
     let key = key(&log, None)?;
     let reader = LogReader::open(&log, &key, key.name())?;
-    Ok((reader, Vault::open(&data.database(), &master_key(&data)?)?))
+    Ok((reader, Vault::open(&data.database(), &master_key(&data)?).await?))
 }
 
-fn export(command: &Export) -> Result<End> {
-    let (reader, vault) = open(&command.place)?;
+async fn export(command: &Export) -> Result<End> {
+    let (reader, vault) = open(&command.place).await?;
     let mut out: Box<dyn Write> = match &command.out {
         Some(path) => Box::new(BufWriter::new(File::create(path).with_context(|| path.display().to_string())?)),
         None => Box::new(BufWriter::new(io::stdout())),
@@ -173,7 +173,7 @@ fn export(command: &Export) -> Result<End> {
 }
 
 async fn tail(command: &Tail) -> Result<End> {
-    let (mut reader, vault) = open(&command.place)?;
+    let (mut reader, vault) = open(&command.place).await?;
     let mut next = reader.size().saturating_sub(command.lines);
     loop {
         let entries =

@@ -31,7 +31,7 @@ use crate::{
         serve::{make_private, report_recovery},
         user::make_password,
     },
-    deployment::{Deployment, Settings},
+    deployment::{Database, Deployment, Settings},
     health,
     listeners::{Protection, Signals, bind, serve},
     register::Demand,
@@ -264,7 +264,7 @@ fn settings(
     };
     Ok(Settings {
         public_url,
-        database: data.join("sallyport.db"),
+        database: Database::File(data.join("sallyport.db")),
         audit_log: data.join("audit"),
         // Whatever port is free this time, it is the same log.
         log_origin: "sallyport-demo.localhost/audit".to_owned(),
@@ -290,8 +290,16 @@ fn settings(
         },
         identity: IdentityConfig::default(),
         documents: AddressPolicy::PublicOnly,
+        providers: on_this_machine(),
+        provider_roots: Vec::new(),
         announce,
     })
+}
+
+/// Identity providers that run beside the demo.
+fn on_this_machine() -> AddressPolicy {
+    let networks = ["127.0.0.0/8", "::1/128"].iter().filter_map(|network| network.parse().ok());
+    AddressPolicy::Allowing(networks.collect())
 }
 
 fn offered(name: &str, title: &str, behind: &TcpListener, token: Secret) -> Result<Offered> {

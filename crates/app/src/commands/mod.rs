@@ -3,6 +3,7 @@
 pub mod assess;
 pub mod audit;
 pub mod config;
+pub mod contain;
 pub mod demo;
 mod demo_assess;
 pub mod doctor;
@@ -10,4 +11,5 @@ pub mod manual;
 pub mod register;
 pub mod report;
 pub mod serve;
+pub mod tenant;
 pub mod user;

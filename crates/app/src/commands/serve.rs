@@ -95,7 +95,7 @@ pub fn settings(config: &Config) -> Result<Settings> {
         public_url: config.server.public_url.clone(),
         database: config.data.database(),
         audit_log: config.data.audit_log(),
-        log_origin: log_origin(&config.server.public_url),
+        log_origin: node_origin(log_origin(&config.server.public_url), config.data.node.as_deref()),
         master_key: MasterKey::load(&config.data.master_key(), &SystemRng)?,
         branding: Branding { product: config.server.product.clone(), support: config.server.support.clone() },
         tenants: config.tenants.iter().map(|tenant| (tenant.id.clone(), tenant.name.clone())).collect(),
@@ -115,8 +115,15 @@ pub fn settings(config: &Config) -> Result<Settings> {
             ..IdentityConfig::default()
         },
         documents: AddressPolicy::PublicOnly,
+        providers: config.identity.providers(),
+        provider_roots: config.identity.provider_roots()?,
         announce: false,
     })
+}
+
+/// The name of one node's log among several.
+fn node_origin(origin: String, node: Option<&str>) -> String {
+    node.map_or_else(|| origin.clone(), |node| format!("{origin}/{node}"))
 }
 
 /// Makes a directory that nobody else can look into.

@@ -1,17 +1,21 @@
 //! `sallyport user`: people of the local directory.
 
-use std::io::Read as _;
+use std::{collections::BTreeSet, io::Read as _};
 
 use anyhow::{Context, Result};
 use sallyport_identity::NewPerson;
 use sallyport_model::{Clock as _, Rng, Secret, SystemClock, SystemRng, TenantId};
-use sallyport_storage::{Person, Role};
+use sallyport_storage::{Person, Role, Store};
 use serde_json::json;
 
 use crate::{
     End,
     cli::User,
-    commands::{config::load, serve::settings},
+    commands::{
+        config::load,
+        serve::settings,
+        tenant::opened::{event, shown},
+    },
     config::Config,
     deployment::Vault,
     secrets::MasterKey,
@@ -23,11 +27,6 @@ pub async fn run(command: User) -> Result<End> {
         User::Add { configured, login, tenant, name, email, administrator, password_stdin } => {
             let config = load(&configured)?;
             let tenant = TenantId::new(tenant)?;
-            anyhow::ensure!(
-                config.tenants.iter().any(|known| known.id == tenant),
-                "there is no tenant `{tenant}`; the configuration names: {}",
-                config.tenants.iter().map(|known| known.id.as_str()).collect::<Vec<_>>().join(", ")
-            );
             let (password, made) =
                 if password_stdin { (read_password()?, false) } else { (make_password(&SystemRng), true) };
             let new = NewPerson {
@@ -48,7 +47,7 @@ pub async fn run(command: User) -> Result<End> {
         User::List { configured, tenant, json } => {
             let config = load(&configured)?;
             let master_key = MasterKey::load(&config.data.master_key(), &SystemRng)?;
-            let vault = Vault::open(&config.data.database(), &master_key)?;
+            let vault = Vault::open(&config.data.database(), &master_key).await?;
             for person in vault.store.people(&TenantId::new(tenant)?).await? {
                 if json {
                     println!(
@@ -64,11 +63,23 @@ pub async fn run(command: User) -> Result<End> {
     Ok(End::Done)
 }
 
-/// Adds to the store alone: the audit log is the running gate's, so that this leaves no event.
 async fn add(config: &Config, new: NewPerson) -> Result<Person> {
     let settings = settings(config)?;
-    let vault = Vault::open(&settings.database, &settings.master_key)?;
-    let added = new.add_to(vault.store.as_ref(), &SystemRng, SystemClock.now()).await;
+    let vault = Vault::open(&settings.database, &settings.master_key).await?;
+    add_noticed(config, vault.store.as_ref(), new).await
+}
+
+/// Adds to the store alone, and leaves a notice for the audit log, which is the running gate's.
+async fn add_noticed(config: &Config, store: &dyn Store, new: NewPerson) -> Result<Person> {
+    let known = store.tenants().await?;
+    let configured = config.tenants.iter().map(|tenant| &tenant.id);
+    let known: BTreeSet<_> = configured.chain(known.iter().map(|tenant| &tenant.id)).collect();
+    let names = known.iter().map(|tenant| tenant.as_str()).collect::<Vec<_>>().join(", ");
+    anyhow::ensure!(known.contains(&new.tenant), "there is no tenant `{}`; there are: {names}", new.tenant);
+    let facts = json!({ "login": shown(&new.login), "role": new.role });
+    let event = event("user.add", Some(&new.tenant), facts, &SystemRng, SystemClock.now());
+    store.add_notice(&serde_json::to_string(&event)?).await?;
+    let added = new.add_to(store, &SystemRng, SystemClock.now()).await;
     added.context("the person could not be added")
 }
 
@@ -86,4 +97,41 @@ pub fn make_password(rng: &dyn Rng) -> Secret {
     let letters: Vec<char> = bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
     let groups: Vec<String> = letters.chunks(5).map(|group| group.iter().collect()).collect();
     Secret::new(groups.join("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use sallyport_model::AuditEvent;
+    use sallyport_storage::{Notices as _, SqliteStore, Tenant, Tenants as _};
+
+    #[tokio::test]
+    async fn who_is_added_is_put_on_record_and_only_in_a_tenant_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path().join("private/store.db"), zeroize::Zeroizing::new([7; 32])).unwrap();
+        let text = "[server]\nlisten = \"127.0.0.1:8080\"\npublic_url = \"https://gate.example\"\n[data]\n\
+                    directory = \"/tmp/x\"\n[[tenants]]\nid = \"acme\"\nname = \"Acme\"\n[[upstreams]]\nname = \"up\"\n\
+                    url = \"https://up.example/mcp\"\n";
+        let config = Config::parse(text, std::path::Path::new("sallyport.toml"), &[]).unwrap();
+        let new = |tenant: &str| NewPerson {
+            tenant: TenantId::new(tenant).unwrap(),
+            login: "ann".into(),
+            email: None,
+            display_name: "Ann".into(),
+            role: Role::Administrator,
+            password: Some(Secret::new("correct horse battery")),
+        };
+        let error = add_noticed(&config, &store, new("beta")).await.unwrap_err();
+        assert_eq!(error.to_string(), "there is no tenant `beta`; there are: acme");
+        assert!(store.notices(10).await.unwrap().is_empty());
+        let beta = TenantId::new("beta").unwrap();
+        store.put_tenant(&Tenant::new(beta.clone(), "Beta", SystemClock.now())).await.unwrap();
+        add_noticed(&config, &store, new("beta")).await.unwrap();
+        let notices = store.notices(10).await.unwrap();
+        let event: AuditEvent = serde_json::from_str(&notices[0].1).unwrap();
+        assert_eq!((event.tenant, event.facts["action"].as_str()), (Some(beta), Some("user.add")));
+        assert_eq!(event.facts["login"], "ann");
+        assert!(!notices[0].1.contains("horse"));
+    }
 }

@@ -48,7 +48,8 @@ pub struct Config {
     /// Which upstreams are served, by what their assessment says.
     #[serde(default)]
     pub admission: Admission,
-    /// The customers. At least one.
+    /// Customers that are there from the start; `sallyport tenant create` makes more.
+    #[serde(default)]
     pub tenants: Vec<Tenant>,
     /// The MCP servers behind the gate. At least one.
     pub upstreams: Vec<Upstream>,
@@ -89,20 +90,14 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         self.server.check()?;
+        self.data.check()?;
         self.admission.check()?;
-        if self.tenants.is_empty() {
-            return Err(ConfigError::field(
-                "tenants",
-                "there is none",
-                "add a [[tenants]] section with `id` and `name`",
-            ));
-        }
         if self.upstreams.is_empty() {
             return Err(ConfigError::field("upstreams", "there is none", "add an [[upstreams]] section"));
         }
         let mut names = std::collections::BTreeSet::new();
         for upstream in &self.upstreams {
-            upstream.check(&self.tenants)?;
+            upstream.check()?;
             if !names.insert(&upstream.name) {
                 let what = format!("`{}` is there twice", upstream.name);
                 return Err(ConfigError::field("upstreams.name", &what, "give each upstream a name of its own"));

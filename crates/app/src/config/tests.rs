@@ -53,10 +53,11 @@ fn plain_http_under_a_foreign_name_is_refused() {
 }
 
 #[test]
-fn an_upstream_is_a_url_or_a_command_and_its_tenants_exist() {
+fn an_upstream_is_a_url_or_a_command_and_its_tenants_are_ids() {
     assert!(refused(&format!("{GOOD}command = \"x\"\n")).contains("both there"));
     assert!(refused(&GOOD.replace("url = \"http://127.0.0.1:9000/mcp\"", "")).contains("neither"));
-    assert!(refused(&format!("{GOOD}tenants = [\"other\"]\n")).contains("no tenant `other`"));
+    assert!(refused(&format!("{GOOD}tenants = [\"Other\"]\n")).contains("not a valid tenant id"));
+    assert!(parse(&format!("{GOOD}tenants = [\"made-by-command\"]\n")).is_ok());
 }
 
 #[test]

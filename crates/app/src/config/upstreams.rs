@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ConfigError, Tenant};
+use super::ConfigError;
 
 /// An MCP server behind the gate. Give `url` for Streamable HTTP or `command` for stdio.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -92,7 +92,7 @@ fn sixteen_mib() -> usize {
 }
 
 impl Upstream {
-    pub(super) fn check(&self, tenants: &[Tenant]) -> Result<(), ConfigError> {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
         let field = |name: &str| format!("upstreams[{}].{name}", self.name);
         match (&self.url, &self.command) {
             (Some(_), None) | (None, Some(_)) => {}
@@ -119,9 +119,9 @@ impl Upstream {
             return Err(ConfigError::field(&field("credential"), "it is for HTTP upstreams", remedy));
         }
         for tenant in self.tenants.iter().flatten() {
-            if !tenants.iter().any(|known| known.id.as_str() == tenant) {
-                let what = format!("there is no tenant `{tenant}`");
-                return Err(ConfigError::field(&field("tenants"), &what, "name tenants of the [[tenants]] sections"));
+            if let Err(error) = TenantId::new(tenant.clone()) {
+                let remedy = "name a tenant of a [[tenants]] section or of `sallyport tenant list`";
+                return Err(ConfigError::field(&field("tenants"), &error.to_string(), remedy));
             }
         }
         Ok(())

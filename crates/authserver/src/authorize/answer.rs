@@ -31,6 +31,9 @@ impl Server {
         given: Given,
     ) -> Result<String, AuthServerError> {
         let now = self.now();
+        let end = now.plus(self.lifetimes_of(&person.session.tenant).await?.grant);
+        // A grant never outlives the session at the provider that it stands on.
+        let provider_end = person.session.provider.as_ref().and_then(|provider| provider.not_after);
         let grant = Grant {
             id: GrantId::mint(self.rng.as_ref()),
             tenant: person.session.tenant.clone(),
@@ -41,7 +44,7 @@ impl Server {
             session: person.session.id.clone(),
             authenticated_at: person.session.authenticated_at,
             created_at: now,
-            expires_at: now.plus(self.config.lifetimes.grant),
+            expires_at: provider_end.map_or(end, |provider_end| provider_end.min(end)),
             revoked_at: None,
         };
         let mut known = decided(request, person);

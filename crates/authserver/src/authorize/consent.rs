@@ -35,7 +35,10 @@ async fn decide(server: &Server, caller: &Caller, body: &[u8], known: &mut Known
     let open = server.open(&caller.headers, form.get("handle")).await?;
     server.client_of(&open.waiting.request, caller, known).await?;
     let Some(person) = server.fresh_person(caller, &open.waiting).await? else {
-        return Ok(see_other(&server.identity.sign_in_url(&resume_path(&open.handle)), None));
+        return Ok(see_other(
+            &server.identity.sign_in_url(&resume_path(&open.handle), open.waiting.request.login_hint.as_deref()),
+            None,
+        ));
     };
     let token = form.get(CSRF_FIELD).unwrap_or_default();
     let purpose = page::purpose(&open.handle, &person);
@@ -46,6 +49,10 @@ async fn decide(server: &Server, caller: &Caller, body: &[u8], known: &mut Known
     let decision = form.get("decision");
     if !matches!(decision, Some("allow" | "deny")) {
         return Err(Refusal::new(ErrorCode::InvalidRequest, "the form holds no decision", "decision_missing").into());
+    }
+    if decision == Some("allow") && !server.is_vouched_for(&open.waiting, &person).await? {
+        let hint = open.waiting.request.login_hint.as_deref();
+        return Ok(see_other(&server.identity.sign_in_url(&resume_path(&open.handle), hint), None));
     }
     // From here on it is answered, whatever happens.
     let request = server.take(&caller.headers, &open.handle).await?.waiting.request;

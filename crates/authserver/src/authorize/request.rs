@@ -38,6 +38,9 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) nonce: Option<String>,
     pub(crate) prompt: Prompt,
     pub(crate) max_age: Option<u64>,
+    /// Who is expected to sign in; leads to her identity provider. Never believed.
+    #[serde(default)]
+    pub(crate) login_hint: Option<String>,
 }
 
 /// `prompt` (OpenID Connect Core section 3.1.2.1).
@@ -118,6 +121,7 @@ pub(crate) fn check(
         nonce: parameters.get("nonce").map(str::to_owned),
         prompt: prompt(parameters.get("prompt"))?,
         max_age: max_age(parameters.get("max_age"))?,
+        login_hint: parameters.get("login_hint").filter(|hint| hint.len() <= 254).map(str::to_owned),
     })
 }
 

@@ -8,6 +8,7 @@ use axum::{
 };
 use http::{HeaderValue, header};
 use maud::html;
+use sallyport_identity::SessionStanding;
 use sallyport_model::EventKind;
 use sallyport_oauth::ErrorCode;
 use sallyport_storage::ClientRecord;
@@ -42,9 +43,17 @@ async fn resume(server: &Server, caller: &Caller, query: &str, known: &mut Known
     let client = server.client_of(&open.waiting.request, caller, known).await?;
     let Some(person) = server.fresh_person(caller, &open.waiting).await? else {
         server.count_sign_in(&open).await?;
-        return Ok(see_other(&server.identity.sign_in_url(&resume_path(&open.handle)), None));
+        return Ok(see_other(
+            &server.identity.sign_in_url(&resume_path(&open.handle), open.waiting.request.login_hint.as_deref()),
+            None,
+        ));
     };
     if !open.waiting.request.prompt.consent && server.is_consented(&client, &open.waiting.request, &person).await? {
+        if !server.is_vouched_for(&open.waiting, &person).await? {
+            server.count_sign_in(&open).await?;
+            let hint = open.waiting.request.login_hint.as_deref();
+            return Ok(see_other(&server.identity.sign_in_url(&resume_path(&open.handle), hint), None));
+        }
         let open = server.take(&caller.headers, &open.handle).await?;
         let uri = server.grant(caller, &open.waiting.request, &person, Given::Earlier).await?;
         return Ok(go_on(server, &open, &client, &uri));
@@ -99,6 +108,19 @@ impl Server {
             let old = waiting.request.prompt.login || waiting.request.max_age.is_some_and(|limit| age > limit);
             since >= waiting.since || !old
         }))
+    }
+
+    /// Whether the provider that her session stands on stands by her. It has just said so of somebody who signed in
+    /// for this very request.
+    pub(crate) async fn is_vouched_for(&self, waiting: &Waiting, person: &SignedIn) -> Result<bool, AuthServerError> {
+        if person.session.provider.is_none() || person.session.authenticated_at >= waiting.since {
+            return Ok(true);
+        }
+        match self.identity.standing(&person.session.id).await? {
+            SessionStanding::Stands => Ok(true),
+            SessionStanding::Ended => Ok(false),
+            SessionStanding::Unknown => Err(AuthServerError::ProviderSilent),
+        }
     }
 
     /// Whether an earlier consent covers the request: every scope of it, the same redirect URI, and a

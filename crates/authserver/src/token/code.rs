@@ -61,7 +61,7 @@ pub(crate) async fn redeem(
     let order = Order {
         grant: &grant,
         scopes: record.scopes,
-        lifetime: server.config.lifetimes.access_token,
+        lifetime: server.lifetimes_of(&grant.tenant).await?.access_token,
         refresh_token,
         identify: openid.then_some(record.nonce),
     };
@@ -110,7 +110,8 @@ async fn first_refresh(server: &Server, client: &ClientRecord, grant: &Grant) ->
     }
     let (token, digest) = bearer::mint(server.rng.as_ref());
     let now = server.now();
-    let refresh = NewRefresh { token: digest, idle_expires_at: now.plus(server.config.lifetimes.refresh_idle) };
+    let refresh =
+        NewRefresh { token: digest, idle_expires_at: now.plus(server.lifetimes_of(&grant.tenant).await?.refresh_idle) };
     server.store.add_refresh(&grant.id, &refresh, now).await?;
     Ok(Some(token))
 }

@@ -1,5 +1,6 @@
 //! `grant_type=refresh_token` (OAuth 2.1 section 4.3): each token works once and is replaced.
 
+use sallyport_identity::SessionStanding;
 use sallyport_model::{Actor, ScopeSet};
 use sallyport_oauth::ErrorCode;
 use sallyport_storage::{ClientRecord, Grant, NewRefresh, Rotation};
@@ -10,7 +11,7 @@ use super::{
     issue::{Order, TokenResponse, issue},
 };
 use crate::{
-    bearer,
+    AuthServerError, bearer,
     error::{Ended, Refusal},
     parameters::Parameters,
     record::{Known, Standing},
@@ -42,7 +43,7 @@ pub(crate) async fn refresh(
     }
     let scopes = if usable { check(server, parameters, &grant).await? } else { ScopeSet::empty() };
     let (successor, successor_digest) = bearer::mint(server.rng.as_ref());
-    let lifetimes = &server.config.lifetimes;
+    let lifetimes = server.lifetimes_of(&grant.tenant).await?;
     let new = NewRefresh { token: successor_digest, idle_expires_at: now.plus(lifetimes.refresh_idle) };
     let rotation = server.store.rotate_refresh(&digest, &client.id, &new, now, lifetimes.refresh_race).await?;
     let grant = match rotation {
@@ -75,6 +76,13 @@ async fn check(server: &Server, parameters: &Parameters, grant: &Grant) -> Resul
     let Actor::Human(user) = &grant.subject else { return Err(refuse("grant_of_an_agent").into()) };
     if let Some(refusal) = server.person_refused(&grant.tenant, user).await? {
         return Err(refusal.into());
+    }
+    match server.identity.standing(&grant.session).await? {
+        SessionStanding::Stands => {}
+        SessionStanding::Ended => {
+            return Err(Refusal::grant("the authorization has ended", "provider_session_ended").into());
+        }
+        SessionStanding::Unknown => return Err(Ended::Failed(AuthServerError::ProviderSilent)),
     }
     let Some(asked) = parameters.get("scope") else { return Ok(grant.scopes.clone()) };
     let too_much = Refusal::new(ErrorCode::InvalidScope, "scope is more than was granted", "scope_exceeds_grant");

@@ -20,14 +20,16 @@ use sallyport_authserver::{
     AuthServer, AuthServerConfig, Deps, Document, DocumentFetcher, FetchFault, IntrospectionCaller, KeyRing,
     PreregisteredClient, Rates, ResourceInfo, Resources, ScopeInfo, SignIn, SignedIn,
 };
-use sallyport_identity::{Identity, IdentityConfig, IdentityError, hash_password};
+use sallyport_identity::{Identity, IdentityConfig, IdentityError, SessionStanding, hash_password};
 use sallyport_model::{
-    AgentId, AuditEvent, ClientId, Clock, EventKind, ManualClock, Receipt, RecordError, Recorder, Scope, ScopeSet,
-    Secret, SessionId, Strangers, SystemRng, TenantId, Timestamp, UpstreamName, UserId,
+    AgentId, AuditEvent, ClientId, Clock, ConnectionId, EventKind, ManualClock, Receipt, RecordError, Recorder, Scope,
+    ScopeSet, Secret, SessionId, Strangers, SystemRng, TenantId, Timestamp, UpstreamName, UserId,
 };
 use sallyport_oauth::{Expect, TokenFault, pkce, verify_access_token};
+use sallyport_outbound::{AddressPolicy, guard::SystemResolver, provider::ProviderClient};
 use sallyport_storage::{
-    Agent, ApplicationType, BrowserSession, ClientAuthMethod, Person, Role, Store, Tenant, sqlite::SqliteStore,
+    Agent, ApplicationType, BrowserSession, ClientAuthMethod, Person, PersonOrigin, ProviderSession, Role, Store,
+    Tenant, sqlite::SqliteStore,
 };
 use sallyport_web::{Branding, ClientAddress, CsrfKey, Shell};
 use serde_json::Value;
@@ -140,10 +142,14 @@ impl Resources for Two {
 struct Believing {
     store: Arc<dyn Store>,
     sessions: Arc<Mutex<HashMap<String, BrowserSession>>>,
+    standing: Arc<Mutex<SessionStanding>>,
 }
 
 #[async_trait]
 impl SignIn for Believing {
+    async fn standing(&self, _: &sallyport_model::SessionId) -> Result<SessionStanding, IdentityError> {
+        Ok(*self.standing.lock().unwrap())
+    }
     async fn current(&self, headers: &HeaderMap) -> Result<Option<SignedIn>, IdentityError> {
         let cookie = headers.get(header::COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let id = cookie.split("; ").find_map(|pair| pair.strip_prefix("test-session="));
@@ -152,7 +158,7 @@ impl SignIn for Believing {
         let person = self.store.person(&session.user).await?;
         Ok(person.filter(|person| !person.disabled).map(|person| SignedIn { session, person }))
     }
-    fn sign_in_url(&self, continue_to: &str) -> String {
+    fn sign_in_url(&self, continue_to: &str, _: Option<&str>) -> String {
         format!(
             "/signin?continue_to={}",
             url::form_urlencoded::byte_serialize(continue_to.as_bytes()).collect::<String>()
@@ -168,6 +174,8 @@ pub(crate) struct App {
     pub(crate) strangers: Arc<Strangers>,
     pub(crate) documents: Arc<Documents>,
     pub(crate) keys: Arc<KeyRing>,
+    /// What the identity provider says of everybody.
+    pub(crate) standing: Arc<Mutex<SessionStanding>>,
     sessions: Arc<Mutex<HashMap<String, BrowserSession>>>,
     _directory: tempfile::TempDir,
 }
@@ -200,8 +208,11 @@ impl App {
     pub(crate) async fn with(change: impl FnOnce(&mut AuthServerConfig)) -> Arc<Self> {
         let parts = Parts::new().await;
         let sessions = Arc::default();
-        let identity = Believing { store: parts.store.clone(), sessions: Arc::clone(&sessions) };
-        Self::build(parts, Arc::new(identity), sessions, change).await
+        let standing = Arc::new(Mutex::new(SessionStanding::Stands));
+        let (store, kept) = (parts.store.clone(), Arc::clone(&sessions));
+        let identity = Believing { store, sessions: kept, standing: Arc::clone(&standing) };
+        let app = Self::build(parts, Arc::new(identity), sessions, change).await;
+        Arc::new(Self { standing, ..Arc::into_inner(app).unwrap() })
     }
 
     /// With the real sign-in pages; alice's password is `correct horse battery`.
@@ -215,6 +226,7 @@ impl App {
             rng: Arc::new(SystemRng),
             recorder: parts.log.clone(),
             strangers: Arc::default(),
+            providers: ProviderClient::new(AddressPolicy::PublicOnly, Arc::new(SystemResolver), Vec::new()),
             shell: parts.shell.clone(),
             config: IdentityConfig::default(),
         })
@@ -252,6 +264,7 @@ impl App {
         Arc::new(Self {
             router: server.router(),
             keys: server.keys(),
+            standing: Arc::new(Mutex::new(SessionStanding::Stands)),
             store: parts.store,
             clock: parts.clock,
             log: parts.log,
@@ -356,16 +369,18 @@ fn config() -> AuthServerConfig {
 
 async fn seed(store: &dyn Store) {
     let tenant = TenantId::new("acme").unwrap();
-    let new = Tenant { id: tenant.clone(), name: "Acme".into(), created_at: START, suspended: false };
+    let new = Tenant::new(tenant.clone(), "Acme", START);
     store.put_tenant(&new).await.unwrap();
     for login in ["alice", "bob"] {
         let person = Person {
             id: UserId::new(login).unwrap(),
             tenant: tenant.clone(),
+            origin: PersonOrigin::Local,
             login: login.into(),
             email: None,
             display_name: format!("{login} of Acme"),
             role: Role::User,
+            groups: Vec::new(),
             password_hash: None,
             disabled: false,
             created_at: START,
@@ -490,6 +505,18 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
+    /// Lets every session stand on one at an identity provider.
+    pub(crate) fn federate(&self) {
+        for session in self.app.sessions.lock().unwrap().values_mut() {
+            session.provider = Some(ProviderSession {
+                connection: ConnectionId::new("c").unwrap(),
+                subject: "s".into(),
+                session: None,
+                not_after: Some(session.authenticated_at.plus(Duration::from_secs(600))),
+            });
+        }
+    }
+
     pub(crate) fn sign_in(&mut self, login: &str) {
         let now = self.app.clock.now();
         let id = format!("session-{}", self.app.sessions.lock().unwrap().len());
@@ -501,6 +528,7 @@ impl Browser {
             methods: vec!["pwd".into()],
             authenticated_at: now,
             expires_at: now.plus(Duration::from_secs(12 * 3600)),
+            provider: None,
         };
         self.app.sessions.lock().unwrap().insert(id.clone(), session);
         self.cookies.insert("test-session".into(), id);

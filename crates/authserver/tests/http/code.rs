@@ -102,7 +102,7 @@ async fn a_disabled_person_or_suspended_tenant_gets_no_token() {
     Directory::set_disabled(app.store.as_ref(), &UserId::new("alice").unwrap(), false).await.unwrap();
     let code = app.alice().code(&request(&client, LOOPBACK)).await;
     let id = TenantId::new("acme").unwrap();
-    let tenant = Tenant { id, name: "Acme".into(), created_at: Timestamp::from_secs(0), suspended: true };
+    let tenant = Tenant { suspended: true, ..Tenant::new(id, "Acme", Timestamp::from_secs(0)) };
     Tenants::put_tenant(app.store.as_ref(), &tenant).await.unwrap();
     assert_eq!(app.token(&redeem(&client, LOOPBACK, &code)).await.error(), "invalid_grant");
     assert!(app.log.of(EventKind::TokenIssued).is_empty());

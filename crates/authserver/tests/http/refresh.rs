@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use sallyport_model::{EventKind, UserId};
-use sallyport_storage::{Directory, RevocationSubject, Revocations};
+use sallyport_identity::SessionStanding;
+use sallyport_model::{Clock, EventKind, TenantId, UserId};
+use sallyport_storage::{Directory, RevocationSubject, Revocations, TenantSettings};
 
 use crate::app::*;
 
@@ -133,4 +134,42 @@ async fn a_client_that_loses_the_grant_type_cannot_go_on_refreshing() {
     record.grant_types = vec!["authorization_code".into()];
     app.store.put_client(&record).await.unwrap();
     assert_eq!(app.token(&refresh(&client, &token)).await.error(), "unauthorized_client");
+}
+
+#[tokio::test]
+async fn the_provider_is_asked_before_a_refresh_and_its_silence_spends_nothing() {
+    let app = App::new().await;
+    let client = app.register().await;
+    let token = app.tokens(&client, LOOPBACK).await.text("refresh_token");
+    *app.standing.lock().unwrap() = SessionStanding::Unknown;
+    let silent = app.token(&refresh(&client, &token)).await;
+    assert_eq!((silent.status, silent.error()), (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable".into()));
+    *app.standing.lock().unwrap() = SessionStanding::Stands;
+    let token = app.token(&refresh(&client, &token)).await.text("refresh_token");
+    *app.standing.lock().unwrap() = SessionStanding::Ended;
+    assert_eq!(app.token(&refresh(&client, &token)).await.error(), "invalid_grant");
+    assert_eq!(app.log.codes(EventKind::TokenRefused).last().unwrap(), "provider_session_ended");
+}
+
+#[tokio::test]
+async fn a_tenant_shortens_lifetimes_and_never_lengthens_them() {
+    let app = App::new().await;
+    let client = app.register().await;
+    let tenant = TenantId::new("acme").unwrap();
+    let mut acme = app.store.tenant(&tenant).await.unwrap().unwrap();
+    for (seconds, lives) in [(60, 60), (1_000_000, 300)] {
+        acme.settings = TenantSettings {
+            access_token_seconds: Some(seconds),
+            refresh_idle_seconds: Some(seconds),
+            grant_seconds: Some(seconds),
+            ..TenantSettings::default()
+        };
+        app.store.put_tenant(&acme).await.unwrap();
+        let tokens = app.tokens(&client, LOOPBACK).await;
+        let claims = app.verify(&tokens.text("access_token"), FILES).unwrap();
+        assert_eq!(claims.expires_at.since(app.clock.now()).as_secs(), lives);
+        let grant = app.store.grant(&claims.grant).await.unwrap().unwrap();
+        let whole = Duration::from_secs(seconds.min(24 * 3600));
+        assert_eq!(grant.expires_at, app.clock.now().plus(whole));
+    }
 }

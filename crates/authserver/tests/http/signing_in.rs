@@ -1,6 +1,9 @@
 //! The way round the real sign-in pages and back.
 
+use std::time::Duration;
+
 use http::{StatusCode, header};
+use sallyport_identity::SessionStanding;
 use sallyport_model::EventKind;
 
 use crate::app::*;
@@ -75,4 +78,30 @@ async fn prompt_login_asks_a_signed_in_person_for_the_password_again() {
     let back = sign_in(&mut browser, "correct horse battery", &at).await;
     let page = browser.walk(back.location().unwrap()).await;
     assert!(page.body.contains("Allow Client web?"));
+}
+
+#[tokio::test]
+async fn an_earlier_session_gives_nothing_new_without_its_provider_and_nothing_outlives_it() {
+    let app = App::new().await;
+    let client = app.register().await;
+    let mut browser = app.alice();
+    browser.federate();
+    app.clock.advance(Duration::from_secs(60));
+    let asked = request(&client, LOOPBACK);
+    for (standing, status) in
+        [(SessionStanding::Unknown, StatusCode::SERVICE_UNAVAILABLE), (SessionStanding::Ended, StatusCode::SEE_OTHER)]
+    {
+        *app.standing.lock().unwrap() = standing;
+        let page = browser.authorize(&asked).await;
+        let answer = browser.decide(&page, "allow").await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert!(answer.location().is_none_or(|to| to.starts_with("/signin?")), "{:?}", answer.location());
+    }
+    assert!(app.log.of(EventKind::Consented).is_empty());
+    *app.standing.lock().unwrap() = SessionStanding::Stands;
+    let code = browser.code(&asked).await;
+    let tokens = app.token(&redeem(&client, LOOPBACK, &code)).await;
+    let claims = app.verify(&tokens.text("access_token"), FILES).unwrap();
+    let grant = app.store.grant(&claims.grant).await.unwrap().unwrap();
+    assert_eq!(grant.expires_at.since(grant.created_at), Duration::from_secs(540), "not past the provider's end");
 }

@@ -6,13 +6,13 @@ pub(crate) mod password;
 
 use http::HeaderValue;
 use sallyport_model::Timestamp;
-use sallyport_storage::Person;
+use sallyport_storage::{BrowserSession, Person, ProviderSession};
 use sallyport_web::Caller;
 
 use crate::{Identity, IdentityError};
 
 /// The purpose of the sign-in form's token.
-const PURPOSE: &str = "sign-in";
+pub(crate) const PURPOSE: &str = "sign-in";
 
 impl Identity {
     /// Begins a session of `person`, who began to prove at `since` who she is, ends the one that this browser had, and records it. The cookie
@@ -24,9 +24,21 @@ impl Identity {
         methods: &[&str],
         since: Timestamp,
     ) -> Result<HeaderValue, IdentityError> {
-        let before = self.current(&caller.headers).await?;
         let methods = methods.iter().map(|&method| method.to_owned()).collect();
-        let (session, cookie) = self.begin_session(person, methods, since).await?;
+        Ok(self.complete_sign_in_with(caller, person, methods, since, None).await?.1)
+    }
+
+    /// The same for a session that stands on one at a provider.
+    pub(crate) async fn complete_sign_in_with(
+        &self,
+        caller: &Caller,
+        person: &Person,
+        methods: Vec<String>,
+        since: Timestamp,
+        provider: Option<ProviderSession>,
+    ) -> Result<(BrowserSession, HeaderValue), IdentityError> {
+        let before = self.current(&caller.headers).await?;
+        let (session, cookie) = self.begin_session(person, methods, since, provider).await?;
         if let Err(error) = self.record_signed_in(caller.source(), person, &session).await {
             // Nobody holds its cookie, but what is not recorded shall not exist either.
             self.store().end_browser_session(&session.id, self.now()).await?;
@@ -35,6 +47,6 @@ impl Identity {
         if let Some(before) = before {
             self.store().end_browser_session(&before.session.id, self.now()).await?;
         }
-        Ok(cookie)
+        Ok((session, cookie))
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     Identity, IdentityError,
     answer::Failure,
     continue_to::ContinueTo,
+    federation::realm,
     passkeys::{Ceremony, RightPassword},
     people::normal_login,
 };
@@ -57,6 +58,9 @@ async fn attempt(identity: &Identity, caller: &Caller, form: Submitted) -> Resul
     let login = normal_login(&form.login);
     let typed: String = form.login.chars().take(254).collect();
     let since = identity.now();
+    if let Some(elsewhere) = realm::of_login(identity, &login, &continue_to).await? {
+        return Ok(elsewhere);
+    }
     match check(identity, caller, &login, form.password, since).await? {
         Ok(person) => next_step(identity, caller, person, continue_to, since).await,
         Err(Refusal::Locked { wait, by_this }) => {
@@ -68,7 +72,7 @@ async fn attempt(identity: &Identity, caller: &Caller, form: Submitted) -> Resul
             let text = format!("Too many attempts. Wait {} and try again.", in_words(seconds));
             let message = Some(notice(Notice::Failed, &text));
             let status = StatusCode::TOO_MANY_REQUESTS;
-            let mut response = identity.sign_in_page(&caller.headers, &continue_to, status, message, &typed);
+            let mut response = identity.sign_in_page(&caller.headers, &continue_to, status, message, &typed).await?;
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             Ok(response)
         }
@@ -77,7 +81,7 @@ async fn attempt(identity: &Identity, caller: &Caller, form: Submitted) -> Resul
             identity.record_refused(caller.source(), Some(&login), tenant, code).await?;
             let message =
                 Some(notice(Notice::Failed, "That login and password do not match. Check both and try again."));
-            Ok(identity.sign_in_page(&caller.headers, &continue_to, StatusCode::FORBIDDEN, message, &typed))
+            Ok(identity.sign_in_page(&caller.headers, &continue_to, StatusCode::FORBIDDEN, message, &typed).await?)
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     authenticator::Authenticator,
-    support::{Browser, PASSWORD, TestApp},
+    support::{Browser, PASSWORD, TestApp, providers},
 };
 
 const ORIGIN: &str = "https://gate.example";
@@ -278,6 +278,7 @@ async fn at_an_address_there_are_no_passkeys_and_demanding_them_is_an_error() {
         rng: app.rng.clone(),
         recorder: app.log.clone(),
         strangers: app.strangers.clone(),
+        providers: providers(),
         shell: app.shell.clone(),
         config: IdentityConfig { require_passkey_for_administrators: true, ..IdentityConfig::default() },
     };

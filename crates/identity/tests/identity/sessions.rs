@@ -7,7 +7,7 @@ use sallyport_identity::{Deps, Identity, IdentityConfig};
 use sallyport_model::{EventKind, ManualClock, Rng, Secret, SessionId, SystemRng};
 use sallyport_storage::{BrowserSession, Role, StoreError};
 
-use crate::support::{Browser, PASSWORD, TestApp};
+use crate::support::{Browser, PASSWORD, TestApp, providers};
 
 #[tokio::test]
 async fn cookies_are_host_locked_over_https_and_plain_on_loopback() {
@@ -99,6 +99,7 @@ async fn a_sign_in_that_began_before_the_password_changed_makes_no_session() {
         methods: vec!["pwd".into()],
         authenticated_at: began,
         expires_at: app.now().plus(Duration::from_secs(60)),
+        provider: None,
     };
     let stored = app.store.add_browser_session(&session).await;
     assert!(matches!(stored, Err(StoreError::Missing("person who may sign in"))), "{stored:?}");
@@ -127,6 +128,7 @@ async fn a_session_begins_before_the_proof_was_looked_at() {
         rng: Arc::new(Slow(app.clock.clone())),
         recorder: app.log.clone(),
         strangers: app.strangers.clone(),
+        providers: providers(),
         shell: app.shell.clone(),
         config: IdentityConfig::default(),
     };

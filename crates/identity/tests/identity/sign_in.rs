@@ -264,7 +264,11 @@ async fn what_cannot_be_recorded_does_not_happen() {
 async fn without_a_local_directory_there_is_no_form_and_nobody_is_signed_in() {
     let config = IdentityConfig { local_directory: false, ..IdentityConfig::default() };
     let app = TestApp::with("https://gate.example", config).await;
-    assert_eq!(app.browser().get("/signin").await.status, StatusCode::NOT_FOUND);
+    let page = app.browser().get("/signin").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(!page.text.contains("password"), "{}", page.text);
+    assert!(page.text.contains("No organisation has connected"), "{}", page.text);
+    assert_eq!(app.browser().post("/signin", &[("login", "ada")]).await.status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]

@@ -19,7 +19,8 @@ use sallyport_model::{
     AuditEvent, Clock, EventKind, ManualClock, Receipt, RecordError, Recorder, Rng, Secret, SeededRng, Strangers,
     TenantId, Timestamp,
 };
-use sallyport_storage::{Person, Role, Store, Tenant, sqlite::SqliteStore};
+use sallyport_outbound::{AddressPolicy, guard::SystemResolver, provider::ProviderClient};
+use sallyport_storage::{Digest, Person, Role, Store, Tenant, sqlite::SqliteStore};
 use sallyport_web::{Branding, ClientAddress, CsrfKey, Shell};
 use tower::ServiceExt;
 use zeroize::Zeroizing;
@@ -72,6 +73,16 @@ pub(crate) struct TestApp {
     _folder: tempfile::TempDir,
 }
 
+/// A way to providers; none is reached by it.
+pub(crate) fn providers() -> ProviderClient {
+    ProviderClient::new(AddressPolicy::PublicOnly, Arc::new(SystemResolver), Vec::new())
+}
+
+/// As a bearer value is stored.
+pub(crate) fn digest(text: &str) -> Digest {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref().try_into().unwrap()
+}
+
 pub(crate) fn tenant() -> TenantId {
     TenantId::new("acme").unwrap()
 }
@@ -82,6 +93,17 @@ impl TestApp {
     }
 
     pub(crate) async fn with(public_url: &str, config: IdentityConfig) -> Self {
+        Self::built(public_url, config, providers()).await
+    }
+
+    /// One that reaches providers on this machine's loopback.
+    pub(crate) async fn with_providers() -> Self {
+        let loopback = AddressPolicy::Allowing(vec!["127.0.0.0/8".parse().unwrap()]);
+        let providers = ProviderClient::new(loopback, Arc::new(SystemResolver), Vec::new());
+        Self::built("https://gate.example", IdentityConfig::default(), providers).await
+    }
+
+    async fn built(public_url: &str, config: IdentityConfig, providers: ProviderClient) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("store.db"), Zeroizing::new([7; 32])).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
@@ -94,7 +116,7 @@ impl TestApp {
         for name in ["acme", "globex"] {
             let id = TenantId::new(name).unwrap();
             let now = Timestamp::from_secs(1);
-            store.put_tenant(&Tenant { id, name: name.to_owned(), created_at: now, suspended: false }).await.unwrap();
+            store.put_tenant(&Tenant::new(id, name, now)).await.unwrap();
         }
         let identity = Identity::new(Deps {
             store: store.clone(),
@@ -102,6 +124,7 @@ impl TestApp {
             rng: rng.clone(),
             recorder: log.clone(),
             strangers: strangers.clone(),
+            providers,
             shell: shell.clone(),
             config,
         })

@@ -387,10 +387,17 @@ impl OidcFault {
     }
 
     /// Whether a refused refresh means that the person's grant at the provider is over, rather than that
-    /// something is broken for now (RFC 6749 section 5.2, OpenID Connect Core section 3.1.2.6).
+    /// something is broken for now (RFC 6749 section 5.2, OpenID Connect Core section 3.1.2.6). `invalid_request`
+    /// counts too: the request is well formed, and Canaille means by it that there is no such person any more.
     pub fn ends_the_grant(&self) -> bool {
-        const OVER: [&str; 5] =
-            ["invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied"];
+        const OVER: [&str; 6] = [
+            "invalid_grant",
+            "invalid_request",
+            "interaction_required",
+            "login_required",
+            "consent_required",
+            "access_denied",
+        ];
         match self {
             Self::TokenEndpoint { status: 400..=499, error, .. } => OVER.contains(&error.as_str()),
             Self::OtherSubject => true,

@@ -58,6 +58,8 @@ pub struct Assertion {
     pub id: String,
     /// The identity provider's entity id.
     pub issuer: String,
+    /// When it was issued, by the identity provider's clock.
+    pub issued: Timestamp,
     /// The person.
     pub name_id: NameId,
     /// The session at the identity provider, by which it will ask for logout.
@@ -113,6 +115,7 @@ pub(super) fn read_assertion(
     Ok(Assertion {
         id: message::id(assertion)?,
         issuer: idp.entity_id.clone(),
+        issued,
         name_id: person(subject)?,
         session_index: statement.attribute("SessionIndex").filter(|index| !index.is_empty()).map(ToOwned::to_owned),
         session_not_on_or_after,

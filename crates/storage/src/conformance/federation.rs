@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::samples::*;
 use crate::{
-    BrowserSession, Connection, ConnectionProtocol, Domain, DomainProof, Link, PersonOrigin, ProviderSession,
+    BrowserSession, Connection, ConnectionProtocol, Domain, DomainProof, Grant, Link, PersonOrigin, ProviderSession,
     ProviderSessions, ProviderToken, RevocationSubject, Role, SignalDelivery, SignalStream, Store, StoreError, Tenant,
     TenantSettings,
 };
@@ -259,7 +259,16 @@ pub(super) async fn provider_sessions(store: Arc<dyn Store>) {
     let ended = store.revoke_provider_sessions(&which(Some("ann@idp"), None), NOW).await.unwrap();
     assert_eq!(ended, [session_id("s2")]);
     assert_eq!(alive(store.clone()).await, "s4s5");
-    assert_eq!(store.revocations_after(0, 10).await.unwrap().len(), 3);
+    assert_eq!(store.revoke_provider_sessions(&which(Some("ann@idp"), None), NOW).await.unwrap(), [], "once each");
+    let gone = BrowserSession { provider: standing("c", "cat@idp", "9"), ..browser_session("s9", 9) };
+    store.add_browser_session(&gone).await.unwrap();
+    store.end_browser_session(&gone.id, NOW).await.unwrap();
+    let grant = Grant { session: gone.id.clone(), ..grant("g9") };
+    store.add_grant(&grant).await.unwrap();
+    let ended = store.revoke_provider_sessions(&which(Some("cat@idp"), None), NOW).await.unwrap();
+    assert_eq!(ended, [gone.id], "she signed out here, and her grants lived on");
+    assert!(store.grant(&grant.id).await.unwrap().unwrap().revoked_at.is_some());
+    assert_eq!(store.revocations_after(0, 10).await.unwrap().len(), 4);
 
     let token = |token: &str, n: u64| ProviderToken { token: token.into(), asked_at: NOW.plus(HOUR * n as u32) };
     let s4 = session_id("s4");

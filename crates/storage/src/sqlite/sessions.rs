@@ -64,8 +64,9 @@ fn revoke(c: &Connection, which: &ProviderSessions, at: Timestamp) -> Result<Vec
     }
     let sql = "SELECT id FROM browser_sessions
                WHERE connection = ?1 AND (?2 IS NULL OR provider_subject = ?2)
-                 AND (?3 IS NULL OR provider_session = ?3) AND ended_at IS NULL AND expires_at > ?4";
-    let values = params![which.connection.as_str(), which.subject, which.session, millis(at)];
+                 AND (?3 IS NULL OR provider_session = ?3)
+                 AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.kind = 'session' AND r.id = browser_sessions.id)";
+    let values = params![which.connection.as_str(), which.subject, which.session];
     let sessions: Vec<SessionId> = all(c, sql, values, |row| id(row, "id"))?;
     for session in &sessions {
         revocations::append(c, &RevocationSubject::Session(session.clone()), at)?;

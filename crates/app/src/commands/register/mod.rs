@@ -16,22 +16,22 @@ use stand::{Register, Row, shown};
 /// Runs it.
 pub async fn run(command: Command) -> Result<End> {
     match command {
-        Command::List { configured, json } => list(&Register::open(&configured)?, json).await,
+        Command::List { configured, json } => list(&Register::open(&configured).await?, json).await,
         Command::Show { configured, name, limit, json } => {
-            show(&Register::open(&configured)?, &name, usize::from(limit), json).await
+            show(&Register::open(&configured).await?, &name, usize::from(limit), json).await
         }
-        Command::Due { configured, json } => due(&Register::open(&configured)?, json).await,
+        Command::Due { configured, json } => due(&Register::open(&configured).await?, json).await,
         Command::Record { configured, name, result, target_differs } => {
-            change::record(&Register::open(&configured)?, &name, &result, target_differs).await
+            change::record(&Register::open(&configured).await?, &name, &result, target_differs).await
         }
         Command::Accept { configured, name, decided, until } => {
-            change::accept(&Register::open(&configured)?, &name, decided, &until).await
+            change::accept(&Register::open(&configured).await?, &name, decided, &until).await
         }
         Command::Hold { configured, name, decided } => {
-            change::hold(&Register::open(&configured)?, &name, decided).await
+            change::hold(&Register::open(&configured).await?, &name, decided).await
         }
         Command::Admit { configured, name, decided } => {
-            change::admit(&Register::open(&configured)?, &name, decided).await
+            change::admit(&Register::open(&configured).await?, &name, decided).await
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     cli::Configured,
     commands::config::load,
     config::{Config, ConfigError, Upstream},
-    deployment::Vault,
+    deployment::{Database, Vault},
     register::{entry::Address, moments},
     secrets::MasterKey,
 };
@@ -38,18 +38,18 @@ pub(super) struct Register {
 
 impl Register {
     /// Opens the store beside a running gate.
-    pub(super) fn open(configured: &Configured) -> Result<Self> {
+    pub(super) async fn open(configured: &Configured) -> Result<Self> {
         let config = load(configured)?;
         let database = config.data.database();
-        if !database.exists() {
-            let what = format!(
-                "{} is not there; start the gate once, which makes it and reads every catalogue",
-                database.display()
-            );
+        if let Database::File(path) = &database
+            && !path.exists()
+        {
+            let what =
+                format!("{database} is not there; start the gate once, which makes it and reads every catalogue");
             return Err(ConfigError::option("data.directory", &what).into());
         }
         let master_key = MasterKey::load(&config.data.master_key(), &SystemRng)?;
-        let store = Vault::open(&database, &master_key)?.store;
+        let store = Vault::open(&database, &master_key).await?.store;
         Ok(Self::of(config, store, SystemClock.now()))
     }
 

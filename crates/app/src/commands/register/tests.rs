@@ -300,7 +300,7 @@ async fn a_running_gate_learns_of_a_decision_within_a_second_and_records_it() {
     let mut deployment = crate::deployment::Deployment::open(settings).await.unwrap();
     deployment.start().await.unwrap();
 
-    let beside = crate::deployment::Vault::open(&config.data.database(), &master_key).unwrap();
+    let beside = crate::deployment::Vault::open(&config.data.database(), &master_key).await.unwrap();
     let register = Register::of(config.clone(), beside.store.clone(), deployment.clock.now());
     let began = std::time::Instant::now();
     change::hold(&register, "up", decided("ann", "an incident")).await.unwrap();

@@ -310,6 +310,7 @@ fn a_refusal_says_whether_the_grant_is_over() {
     let fault = |status, body: &str| answer::read(status, body.as_bytes()).unwrap_err();
     assert!(fault(400, r#"{"error":"invalid_grant"}"#).ends_the_grant());
     assert!(fault(400, r#"{"error":"interaction_required"}"#).ends_the_grant());
+    assert!(fault(400, r#"{"error":"invalid_request"}"#).ends_the_grant());
     for (status, body) in [
         (500, r#"{"error":"invalid_grant"}"#),
         (503, ""),
