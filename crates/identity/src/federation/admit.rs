@@ -32,7 +32,11 @@ impl Identity {
         since: Timestamp,
     ) -> Admitted {
         let profile = profile(mapping, &asserted);
-        let person = match self.recognise(mapping, &asserted, &profile).await? {
+        let recognised = match lacks_nothing(mapping, &asserted, &profile) {
+            Ok(()) => self.recognise(mapping, &asserted, &profile).await?,
+            Err(refused) => Err(refused),
+        };
+        let person = match recognised {
             Ok(person) => person,
             Err(refused) => {
                 return Err(self.refuse_federated(caller, Some(&asserted.tenant), Some(&connection.id), refused).await);
@@ -263,5 +267,23 @@ impl Identity {
             asserted: json!(asserted.attributes).to_string(),
         };
         Ok(self.store().put_link(&link).await?)
+    }
+}
+
+/// What the mapping cannot do without. That nobody was found would be true, and of no help.
+fn lacks_nothing(mapping: &Mapping, asserted: &Asserted, profile: &Profile) -> Result<(), Refused> {
+    let lacking = |code, what: &str, names: &str| {
+        let what = format!("The identity provider sent no {what} ({names}).");
+        let remedy = format!("Have it release {names} to this application, or change the connection's mapping.");
+        Err(Refused::new(code, what, Some(&remedy)))
+    };
+    if mapping.link_by_email && profile.email.is_none() {
+        return lacking("email_missing", "usable e-mail address", &mapping.email.join(", "));
+    }
+    match &mapping.scim {
+        Some(scim) if !mapping.create && value(asserted, &scim.claim).is_none() => {
+            lacking("attribute_missing", "attribute by which accounts are found here", &scim.claim)
+        }
+        _ => Ok(()),
     }
 }

@@ -21,8 +21,8 @@ use super::{again::Held, attributes::Attributes, logout::overtook, peer::Peer, s
 use crate::{
     Identity, IdentityError,
     answer::Failure,
-    federation::{Asserted, begun::Begun, mapping, refused::Refused},
-    settings::{ConnectionSettings, Mapping, OidcSettings},
+    federation::{Asserted, begun::Begun, refused::Refused},
+    settings::{ConnectionSettings, OidcSettings},
 };
 
 /// Whether the last sign-in brought a token with which the provider can be asked again: `kept` or `none`.
@@ -127,7 +127,6 @@ async fn vouched_for(
     let attributes = peer.attributes(&metadata, &claims, &tokens, key).await?;
     let dpop_key = proof.as_ref().map(|(_, pkcs8)| pkcs8.as_str());
     let asserted = asserted(&peer, &claims, attributes, &tokens, dpop_key)?;
-    lacks_nothing(&settings.mapping, &asserted)?;
     Ok((begun, asserted))
 }
 
@@ -203,24 +202,6 @@ fn methods(peer: &Peer<'_>, claims: &Claims) -> Vec<String> {
         methods.push("mfa".to_owned());
     }
     methods
-}
-
-/// What the mapping cannot do without. That nobody was found would be true, and of no help.
-fn lacks_nothing(mapping: &Mapping, asserted: &Asserted) -> Result<(), Refused> {
-    let lacking = |code, what: &str, names: &str| {
-        let what = format!("The identity provider sent no {what} ({names}).");
-        let remedy = format!("Have it release {names} to this application, or change the connection's mapping.");
-        Err(Refused::new(code, what, Some(&remedy)))
-    };
-    if mapping.link_by_email && mapping::profile(mapping, asserted).email.is_none() {
-        return lacking("oidc_email_missing", "usable e-mail address", &mapping.email.join(", "));
-    }
-    match &mapping.scim {
-        Some(scim) if !mapping.create && mapping::value(asserted, &scim.claim).is_none() => {
-            lacking("oidc_claim_missing", "claim by which accounts are found here", &scim.claim)
-        }
-        _ => Ok(()),
-    }
 }
 
 async fn note_refresh(identity: &Identity, connection: &Connection, now: &str) -> Result<(), IdentityError> {

@@ -237,7 +237,7 @@ async fn a_misconfiguration_says_what_to_do() {
         (json!({"iat": now - 900, "exp": now - 600}), "jwt_expired", "600 seconds"),
         (json!({"aud": "other-app"}), "jwt_audience", "other-app"),
         (json!({"nonce": "another"}), "oidc_nonce", "sign in again"),
-        (json!({"email": null}), "oidc_email_missing", "email"),
+        (json!({"email": null}), "email_missing", "email"),
         (json!({"groups": [{"id": 1}]}), "oidc_groups", "list of strings"),
     ] {
         stage.provider.is().claims = claims;
@@ -260,7 +260,7 @@ async fn who_was_not_provisioned_hears_which_claim_is_missing() {
     let stage = Stage::set(|settings| settings.mapping.create = false).await;
     let mut browser = stage.app.browser();
     stage.provider.is().claims = json!({"preferred_username": null});
-    stage.assert_refused(&stage.sign_in(&mut browser, "acme", "alice").await, "oidc_claim_missing");
+    stage.assert_refused(&stage.sign_in(&mut browser, "acme", "alice").await, "attribute_missing");
     stage.provider.is().claims = json!({});
     stage.assert_refused(&stage.sign_in(&mut browser, "acme", "alice").await, "not_provisioned");
 }

@@ -12,7 +12,7 @@ use sallyport_identity::{
 };
 use sallyport_model::{ConnectionId, SessionId, SigningKeyId, TenantId};
 use sallyport_oauth::{SigningKey, oidc::PresetId};
-use sallyport_storage::{Connection, RevocationSubject};
+use sallyport_storage::{Connection, RevocationSubject, Tenant};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -24,17 +24,61 @@ use super::{
     token::sha256,
 };
 
+/// How long somebody whom the provider no longer stands by can go on, if nothing is pushed.
+struct Bound {
+    seconds: u64,
+    why: &'static str,
+}
+
+impl Bound {
+    async fn of(
+        opened: &Opened,
+        tenant: &Tenant,
+        connection: &Connection,
+        settings: &ConnectionSettings,
+    ) -> Result<Self> {
+        // The gate takes a token of its own five seconds past its end.
+        const LEEWAY: u64 = 5;
+        let lifetimes = opened.config().oauth.lifetimes().narrowed(&tenant.settings);
+        let (token, grant) = (lifetimes.access_token.as_secs() + LEEWAY, lifetimes.grant.as_secs() + LEEWAY);
+        let asked = matches!(settings, ConnectionSettings::Oidc(oidc) if oidc.ask_again);
+        let kept = opened.store().fetched(&connection.id, "refresh").await?.map(|(kept, _)| kept);
+        Ok(match (settings, asked, kept.as_deref()) {
+            (_, true, Some("kept")) => Self { seconds: token, why: "every refresh asks it about the person" },
+            (_, true, None) => {
+                let why = "nobody has signed in yet; less if it gives refresh tokens, for then every refresh asks it";
+                Self { seconds: grant, why }
+            }
+            (_, true, Some(_)) => Self { seconds: grant, why: "it gives no refresh token, so it cannot be asked" },
+            (ConnectionSettings::Oidc(_), false, _) => {
+                Self { seconds: grant, why: "it is not asked (--do-not-ask-again)" }
+            }
+            (ConnectionSettings::Saml(_), ..) => {
+                Self { seconds: grant, why: "SAML cannot ask; sooner where its SessionNotOnOrAfter is" }
+            }
+        })
+    }
+}
+
 /// `sallyport tenant connections`
 pub async fn list(opened: &Opened, id: &TenantId) -> Result<Answer> {
-    opened.tenant(id).await?;
+    let tenant = opened.tenant(id).await?;
     let mut values = Vec::new();
     let mut lines = Vec::new();
     for connection in opened.store().connections(id).await? {
         // One that cannot be read must not hide the others.
         match ConnectionSettings::of(&connection) {
             Ok(settings) => {
-                values.push(connection_json(opened, &connection, &settings)?);
+                let bound = Bound::of(opened, &tenant, &connection, &settings).await?;
+                let mut value = connection_json(opened, &connection, &settings)?;
+                value["worst_case_seconds"] = json!(bound.seconds);
+                value["worst_case"] = json!(bound.why);
+                values.push(value);
                 lines.extend(connection_lines(opened, &connection, &settings)?);
+                lines.push(format!(
+                    "  if the provider pushes nothing, access ends within {} s: {}",
+                    bound.seconds, bound.why
+                ));
             }
             Err(error) => {
                 values.push(json!({ "id": connection.id, "name": connection.name, "error": error.to_string() }));
@@ -245,8 +289,6 @@ pub fn connection_lines(
             lines.push(format!("  client id: {}", shown(&oidc.client_id)));
             lines.extend(oidc.organisation.iter().map(|customer| format!("  organisation: {}", shown(customer))));
             key = public_key(oidc)?;
-            let again = if oidc.ask_again { "the provider is asked about the person" } else { "nobody is asked" };
-            lines.push(format!("  at every refresh: {again}"));
             &oidc.demands
         }
         ConnectionSettings::Saml(saml) => {

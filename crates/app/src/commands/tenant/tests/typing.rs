@@ -57,7 +57,7 @@ fn what_contradicts_itself_or_is_half_said_is_usage() {
         ("tenant set acme".to_owned(), Missing),
         ("tenant set acme --access-token-seconds -1".to_owned(), UnknownArgument),
         ("tenant set acme --federated-only perhaps".to_owned(), InvalidValue),
-        ("tenant domain verify acme acme.example".to_owned(), Missing),
+        ("tenant domain verify acme a.example --by-operator --name-server 127.0.0.1:53".to_owned(), Conflict),
         ("tenant domain verify acme acme.example --dns".to_owned(), UnknownArgument),
         ("tenant preview acme okta --user ann --asserted f".to_owned(), Conflict),
         ("tenant scim-token add acme okta --expires-days 0".to_owned(), ValueValidation),
