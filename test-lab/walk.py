@@ -214,6 +214,10 @@ def note(trace, **line):
 
 
 def main():
+    # Whoever signs in at an identity provider needs a browser that knows more (idp/browser.py).
+    other = os.environ.pop("SALLYPORT_BROWSER", None)
+    if other and os.path.realpath(sys.argv[0]) != os.path.realpath(other):
+        os.execv(sys.executable, [sys.executable, other, *sys.argv[1:]])
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("url")
     parser.add_argument("--account", default=os.environ.get("SALLYPORT_ACCOUNT"), help="JSON")

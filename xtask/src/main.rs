@@ -1,10 +1,12 @@
 //! The house's own checks: `cargo xtask tidy` holds the rules that no lint knows, `cargo xtask mutants` proves that
-//! the tests notice deliberate breakages, `cargo xtask eval-assess` holds the assessor to its truth tables, and
-//! `cargo xtask assess-controls` proves that it notices each control of the gate that is switched off.
+//! the tests notice deliberate breakages, `cargo xtask eval-assess` holds the assessor to its truth tables,
+//! `cargo xtask assess-controls` proves that it notices each control of the gate that is switched off, and
+//! `cargo xtask bench-deprovision` measures how long access outlives its end at the identity provider.
 //!
 //! It is never part of the product and touches nothing outside the tree.
 
 mod assess_controls;
+mod bench_deprovision;
 mod eval_assess;
 mod mutants;
 mod tidy;
@@ -17,6 +19,7 @@ usage: cargo xtask tidy
        cargo xtask mutants [--check] [--only ID]...
        cargo xtask eval-assess [OPTION]...      options of test-lab/assess/eval.py
        cargo xtask assess-controls [--check | ID...]
+       cargo xtask bench-deprovision [OPTION]...      options of test-lab/deprovision/deprovision.py
 ";
 
 fn main() -> ExitCode {
@@ -30,7 +33,8 @@ fn main() -> ExitCode {
         },
         ["assess-controls", "--check"] => assess_controls::check(&root()),
         ["assess-controls", ids @ ..] => assess_controls::run(&root(), ids),
-        ["eval-assess", arguments @ ..] => return eval_assess(arguments),
+        ["eval-assess", arguments @ ..] => return passed_on(eval_assess::run(&root(), arguments)),
+        ["bench-deprovision", arguments @ ..] => return passed_on(bench_deprovision::run(&root(), arguments)),
         _ => return usage(),
     };
     match outcome {
@@ -43,8 +47,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn eval_assess(arguments: &[&str]) -> ExitCode {
-    eval_assess::run(&root(), arguments).unwrap_or_else(|error| {
+/// The exit status of a script that ran.
+fn passed_on(outcome: std::io::Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
         eprintln!("xtask: python3: {error}; install Python 3.11 or later");
         ExitCode::from(3)
     })

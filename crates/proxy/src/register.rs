@@ -150,7 +150,7 @@ impl RegisterView {
     pub fn poll_on_own_thread(self: Arc<Self>, store: Arc<dyn Store>) -> io::Result<DropGuard> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("register".to_owned()).spawn(move || {
             runtime.block_on(stop.run_until_cancelled(self.keep_polling(store)));
         })?;

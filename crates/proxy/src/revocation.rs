@@ -20,8 +20,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admission::Held;
 
-/// How long a view may go without a successful poll before it denies.
-pub const LEASE: Duration = Duration::from_secs(2);
+/// How long a view may go without a successful poll before it denies. Open streams and calls in progress look four
+/// times a second, so that with this they too have ended within 2 s.
+pub const LEASE: Duration = Duration::from_millis(1700);
 /// How often the store is asked.
 pub const POLL: Duration = Duration::from_millis(250);
 const PAGE: usize = 1000;
@@ -155,7 +156,7 @@ impl RevocationView {
     pub fn poll_on_own_thread(self: Arc<Self>, store: Arc<dyn Store>) -> io::Result<DropGuard> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("revocations".to_owned()).spawn(move || {
             runtime.block_on(stop.run_until_cancelled(self.keep_polling(store)));
         })?;
