@@ -10,7 +10,6 @@ One line a check; the last line is `N passed, N failed`, and the exit status is 
 """
 
 import argparse
-import concurrent.futures
 import os
 import pathlib
 import shutil
@@ -19,12 +18,13 @@ import tempfile
 import time
 import traceback
 
+import bound
 import ending
 import providers
 import trust
 import vendor_logins
 import wrong
-from stage import Checks, Ended, Stage, browser
+from stage import Checks, Ended, Stage, browser, started
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SECRET = "secret-of-the-gate"
@@ -49,13 +49,13 @@ class Cast:
 
     def __init__(self, binary, folder):
         self.stage, self.idps, self.ids = Stage(binary, folder / "gate", local_directory=False), {}, {}
+        # What is judged when all parts are through.
+        self.pending = []
         # What must never be written anywhere in the clear.
         self.secrets = {SECRET}
         try:
-            with concurrent.futures.ThreadPoolExecutor(2) as pool:
-                started = {provider: pool.submit(providers.start, provider, folder / provider, self.config(provider, domain))
-                           for _, provider, domain in self.CONNECTIONS.values()}
-                self.idps = {provider: one.result() for provider, one in started.items()}
+            self.idps = started({provider: lambda provider=provider, domain=domain: providers.start(provider, folder / provider, self.config(provider, domain))
+                                 for _, provider, domain in self.CONNECTIONS.values()})
             self.connect()
         except BaseException:
             self.close()
@@ -231,7 +231,7 @@ def mapping(check, cast):
     check(alice()["role"] == "user", "and without the mapping she administers no more", alice())
 
 
-REAL = {"clients": clients, "hint": hint, "twins": twins, "linking": linking, "mapping": mapping, **ending.PARTS, **wrong.PARTS, **trust.PARTS, **ending.LAST}
+REAL = {"clients": clients, **bound.PARTS, "hint": hint, "twins": twins, "linking": linking, "mapping": mapping, **ending.PARTS, **wrong.PARTS, **trust.PARTS, **ending.LAST}
 PARTS = [*REAL, *vendor_logins.PARTS]
 
 
@@ -254,6 +254,8 @@ def each(check, parts, options, set_up):
                 if options.keep:
                     traceback.print_exc()
             print(f"       {name}: {time.monotonic() - start:.1f} s", flush=True)
+        for judge in made.pending:
+            judge(check)
     except Exception as error:
         check(False, "set up", f"{type(error).__name__}: {error}")
         if options.keep:

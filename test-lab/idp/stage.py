@@ -93,6 +93,19 @@ class Access:
         return None
 
 
+def started(starts):
+    """Name → provider, of name → function that starts it; two at a time. All of them, or none."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        futures = {name: pool.submit(start) for name, start in starts.items()}
+    troubles = [future.exception() for future in futures.values() if future.exception()]
+    if troubles:
+        for future in futures.values():
+            if not future.exception():
+                future.result().stop()
+        raise troubles[0]
+    return {name: future.result() for name, future in futures.items()}
+
+
 class Stage:
     """The server, the gate and what its commands say."""
 

@@ -4,7 +4,6 @@ Used by logins.py; each part takes the checks and `Vendors`. This gate has its o
 Standard library only.
 """
 
-import concurrent.futures
 import subprocess
 import time
 import urllib.parse
@@ -12,7 +11,7 @@ import uuid
 
 import providers
 import stage as stages
-from stage import Ended, Stage
+from stage import Ended, Stage, started
 
 SECRET = "secret-of-the-gate"
 ENG = str(uuid.uuid5(uuid.NAMESPACE_DNS, "eng"))
@@ -35,10 +34,9 @@ class Vendors:
 
     def __init__(self, binary, folder):
         self.folder, self.stage, self.idps = folder, Stage(binary, folder / "gate", local_directory=True), {}
+        self.pending = []
         try:
-            with concurrent.futures.ThreadPoolExecutor(2) as pool:
-                started = {name: pool.submit(self.start, name, name) for name in VENDORS}
-                self.idps = {name: one.result() for name, one in started.items()}
+            self.idps = started({name: lambda name=name: self.start(name, name) for name in VENDORS})
             for name in VENDORS:
                 self.stage.create(name, f"Customer with {name}")
                 self.connect(name, name, name, self.idps[name], f"{name}.example")

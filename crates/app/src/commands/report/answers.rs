@@ -114,19 +114,26 @@ fn authorization(config: &Config) -> Answer {
 
 fn people(config: &Config) -> Answer {
     Answer {
-        text: vec![format!(
-            "People sign in at a local directory of this deployment ({}), with a password or a passkey; a session lives for \
-             {} hours at most.",
-            on(config.identity.local_directory),
-            config.identity.session_hours
-        )],
+        text: vec![
+            "Each tenant can connect its own identity providers, by OpenID Connect or SAML 2.0; its people are led there by \
+             e-mail domains that it has proved. It can provision by SCIM 2.0 and send security events (Shared Signals, \
+             Global Token Revocation): who is deactivated, deleted or signed out there has lost access here when the event \
+             is acknowledged. Where a provider gives refresh tokens, it is asked about the person before every refresh."
+                .to_owned(),
+            format!(
+                "People sign in at a local directory of this deployment ({}), with a password or a passkey; a session lives \
+                 for {} hours at most.",
+                on(config.identity.local_directory),
+                config.identity.session_hours
+            ),
+        ],
         figures: vec![],
         limits: vec![
-            "No customer's identity provider is connected yet: no OIDC or SAML sign-in, no SCIM, no shared signals. \
-             Deprovisioning happens in this deployment's own directory.",
+            "Whether a tenant has connected one is not in the configuration: `sallyport tenant connections` says so, and how \
+             long access can outlive the provider's word.",
         ],
-        references: vec![],
-        there: false,
+        references: vec!["OpenID Connect Core", "SAML 2.0", "RFC 7643", "RFC 7644", "OpenID SSF 1.0"],
+        there: true,
     }
 }
 
