@@ -21,6 +21,8 @@ pub struct ErrorPage {
     pub remedy: String,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// What stands above `what`, where that is more than a line.
+    pub heading: Option<&'static str>,
     /// By which an administrator finds it in the log.
     pub reference: Option<String>,
 }
@@ -28,12 +30,25 @@ pub struct ErrorPage {
 impl ErrorPage {
     /// An error without `Retry-After`.
     pub fn new(status: StatusCode, code: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status, code, what: what.into(), remedy: remedy.into(), retry_after: None, reference: None }
+        Self {
+            status,
+            code,
+            what: what.into(),
+            remedy: remedy.into(),
+            retry_after: None,
+            heading: None,
+            reference: None,
+        }
     }
 
     /// The same error, to be tried again after `wait` (rounded up to a second).
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// The same error under a heading.
+    pub fn headed(self, heading: &'static str) -> Self {
+        Self { heading: Some(heading), ..self }
     }
 
     /// The same error under the reference that the log has it by.
@@ -46,7 +61,12 @@ impl Shell {
     /// Renders `error`.
     pub fn error(&self, error: &ErrorPage) -> Response {
         let body = html! {
-            h1 { (error.what) }
+            @if let Some(heading) = error.heading {
+                h1 { (heading) }
+                p { (error.what) }
+            } @else {
+                h1 { (error.what) }
+            }
             p.lead { (error.remedy) }
             p.fine {
                 "Code " code { (error.code) }

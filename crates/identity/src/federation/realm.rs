@@ -228,6 +228,7 @@ impl Identity {
         }
         let remembered = self.remembered(headers).await?;
         Ok(Some(html! {
+            @if self.config().local_directory { p.or { "or" } }
             @if let Some(connection) = &remembered {
                 p.actions {
                     a.button.full href=(start_path(&connection.id, continue_to, None)) {

@@ -64,6 +64,6 @@ impl Identity {
             return error.into();
         }
         let page = ErrorPage::new(StatusCode::FORBIDDEN, refused.code, refused.what, refused.remedy);
-        Failure::Refused(page.reference(reference))
+        Failure::Refused(page.headed("You are not signed in").reference(reference))
     }
 }
