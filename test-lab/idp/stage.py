@@ -59,8 +59,9 @@ class Ended:
     @classmethod
     def of(cls, url, status, page):
         code = CODE.search(page)
-        parts = [html.unescape(re.sub(r"<[^>]*>", "", found)) for found in re.findall(r"<h1>(.*?)</h1>|<p class=\"lead\">(.*?)</p>", page, re.S) for found in found if found]
-        what, remedy = (parts + ["", ""])[:2]
+        # A heading may stand above the two sentences.
+        found = re.findall(r"<(?:h1|p|p class=\"lead\")>(.*?)</(?:h1|p)>", page, re.S)
+        what, remedy = ["", "", *(html.unescape(re.sub(r"<[^>]*>", "", part)) for part in found)][-2:]
         return cls(url, status, *(code.groups() if code else (None, None)), what, remedy)
 
 

@@ -49,8 +49,9 @@ pub(super) async fn migrate(options: &PgConnectOptions, sealer: &Sealer) -> Resu
 async fn begin_history(c: &mut PgConnection) -> Result<(), StoreError> {
     for _ in 0..ATTEMPTS {
         match try_to_begin(c).await {
-            // Another node has just made it: unique_violation in the catalogue, duplicate_table.
-            Err(Failure::Database(error)) if matches!(state(&error).as_deref(), Some("23505" | "42P07")) => {}
+            // Another node has just made it: unique_violation in the catalogue, duplicate_table, or (of the table's
+            // own type) duplicate_object.
+            Err(Failure::Database(error)) if matches!(state(&error).as_deref(), Some("23505" | "42P07" | "42710")) => {}
             done => return Ok(done?),
         }
     }
