@@ -20,7 +20,7 @@ pub(crate) enum Failure {
     /// The request looks forged.
     Forged(CsrfError),
     /// Refused, with what to say.
-    Refused(ErrorPage),
+    Refused(Box<ErrorPage>),
 }
 
 impl<E: Into<IdentityError>> From<E> for Failure {
@@ -37,14 +37,14 @@ impl From<CsrfError> for Failure {
 
 impl From<ErrorPage> for Failure {
     fn from(page: ErrorPage) -> Self {
-        Self::Refused(page)
+        Self::Refused(Box::new(page))
     }
 }
 
 impl Failure {
     fn page(self, origin: &str) -> ErrorPage {
         match self {
-            Self::Refused(page) => page,
+            Self::Refused(page) => *page,
             Self::Forged(CsrfError::CrossSite) => ErrorPage::new(
                 StatusCode::FORBIDDEN,
                 "cross_site_request",

@@ -50,7 +50,7 @@ impl Identity {
     ) -> Failure {
         if tenant.is_none() && connection.is_none() && refused.code == UNKNOWN {
             self.count_refused(&caller.source(), None, refused.code);
-            return Failure::Refused(ErrorPage::new(StatusCode::NOT_FOUND, refused.code, refused.what, refused.remedy));
+            return ErrorPage::new(StatusCode::NOT_FOUND, refused.code, refused.what, refused.remedy).into();
         }
         let mut event = self.event(EventKind::SignInRefused, caller.source());
         let reference = event.id.0.to_string();
@@ -64,6 +64,6 @@ impl Identity {
             return error.into();
         }
         let page = ErrorPage::new(StatusCode::FORBIDDEN, refused.code, refused.what, refused.remedy);
-        Failure::Refused(page.headed("You are not signed in").reference(reference))
+        page.headed("You are not signed in").reference(reference).into()
     }
 }

@@ -78,7 +78,7 @@ async fn challenge(identity: &Identity, headers: &HeaderMap, form: Start) -> Res
             let known = identity.store().passkeys(&person.id).await?;
             let known = known.iter().map(passkeys::read).collect::<Result<Vec<_>, _>>()?;
             let (options, state) =
-                passkeys.webauthn.start_passkey_authentication(&known).map_err(|_| Failure::Refused(refused()))?;
+                passkeys.webauthn.start_passkey_authentication(&known).map_err(|_| Failure::from(refused()))?;
             (
                 with_mode(passkeys::json(&options)?, "get"),
                 Ceremony::SecondFactor { after, continue_to, state: Some(state) },
@@ -92,7 +92,7 @@ async fn challenge(identity: &Identity, headers: &HeaderMap, form: Start) -> Res
         _ => {
             let continue_to = ContinueTo::parse(&form.continue_to).unwrap_or_else(ContinueTo::account);
             let (mut options, state) =
-                passkeys.webauthn.start_discoverable_authentication().map_err(|_| Failure::Refused(refused()))?;
+                passkeys.webauthn.start_discoverable_authentication().map_err(|_| Failure::from(refused()))?;
             // The person pressed a button; the library's default waits for her to touch a field.
             options.mediation = None;
             let cookie = identity.park_ceremony(&Ceremony::Discoverable { continue_to, state }).await?;
