@@ -1,13 +1,15 @@
 //! The house's own checks: `cargo xtask tidy` holds the rules that no lint knows, `cargo xtask mutants` proves that
 //! the tests notice deliberate breakages, `cargo xtask eval-assess` holds the assessor to its truth tables,
-//! `cargo xtask assess-controls` proves that it notices each control of the gate that is switched off, and
-//! `cargo xtask bench-deprovision` measures how long access outlives its end at the identity provider.
+//! `cargo xtask assess-controls` proves that it notices each control of the gate that is switched off,
+//! `cargo xtask bench-deprovision` measures how long access outlives its end at the identity provider, and
+//! `cargo xtask fuzz` runs the parsers of strangers' bytes against what they promise.
 //!
 //! It is never part of the product and touches nothing outside the tree.
 
 mod assess_controls;
 mod bench_deprovision;
 mod eval_assess;
+mod fuzz;
 mod mutants;
 mod tidy;
 mod tree;
@@ -20,6 +22,7 @@ usage: cargo xtask tidy
        cargo xtask eval-assess [OPTION]...      options of test-lab/assess/eval.py
        cargo xtask assess-controls [--check | ID...]
        cargo xtask bench-deprovision [OPTION]...      options of test-lab/deprovision/deprovision.py
+       cargo xtask fuzz [--seconds N] [TARGET]...      each for so long (60 s)
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +32,10 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["mutants", options @ ..] => match mutants::Options::parse(options) {
             Some(options) => mutants::run(&root(), &options),
+            None => return usage(),
+        },
+        ["fuzz", options @ ..] => match fuzz::Options::parse(options) {
+            Some(options) => fuzz::run(&root(), &options),
             None => return usage(),
         },
         ["assess-controls", "--check"] => assess_controls::check(&root()),

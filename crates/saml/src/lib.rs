@@ -24,6 +24,9 @@ pub mod certificate;
 mod encoding;
 mod encryption;
 pub mod fault;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod keys;
 pub mod logout;
 mod message;

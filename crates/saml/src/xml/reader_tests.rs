@@ -101,6 +101,9 @@ fn what_is_well_formed_means_what_it_says() {
     let document = read(xml.as_bytes(), &Limits::MESSAGE).unwrap();
     assert_eq!(document.root().attribute("x"), Some(" \t & "));
     assert_eq!(document.root().text().unwrap(), "a\nb\nc\r<é");
+    // Where the second parser of the fuzz target was wrong, and not this one.
+    let document = read(b"<a>x\r&apos;y\r&#13;\r</a>", &Limits::MESSAGE).unwrap();
+    assert_eq!(document.root().text().unwrap(), "x\n'y\n\r\n");
     let metadata = read(b"<!-- a --><a>x<!-- b -->y</a><!-- c -->", &Limits::METADATA).unwrap();
     assert_eq!(metadata.root().text().unwrap(), "xy");
     assert!(read(b"<a><!-- a -- b --></a>", &Limits::METADATA).is_err());
@@ -173,6 +176,8 @@ fn theirs(node: roxmltree::Node<'_, '_>, out: &mut Vec<String>) {
 pub(crate) fn agrees(xml: &[u8]) -> bool {
     let Ok(document) = read(xml, &Limits::MESSAGE) else { return false };
     let text = std::str::from_utf8(xml).unwrap();
+    // As if line ends were made one before parsing (XML 1.0, 2.11): roxmltree 0.21 keeps the `\r` of `\r&apos;`.
+    let text = &text.replace("\r\n", "\n").replace('\r', "\n");
     let other = roxmltree::Document::parse(text).unwrap_or_else(|e| panic!("roxmltree refuses {text:?}: {e}"));
     let (mut one, mut two) = (Vec::new(), Vec::new());
     ours(document.root(), &mut one);

@@ -1,0 +1,4 @@
+//! libFuzzer's entry: a filter prints as it reads.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sallyport_fuzz::scim_filter(bytes));
