@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{
-    Actor, CallId, ClientId, EventId, GrantId, ScopeSet, SessionId, TenantId, Timestamp, TokenId, UpstreamName, UserId,
+    Actor, CallId, ClientId, EventId, GrantId, Mark, PrincipalKind, ScopeSet, SessionId, TenantId, Timestamp, TokenId,
+    UpstreamName, UserId,
 };
 
 /// The version of this schema, in every event.
@@ -131,26 +132,61 @@ pub struct AuditEvent {
     pub facts: BTreeMap<String, Value>,
 }
 
-/// The verified principal of an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The verified principal of an event. In JSON there is `mark` too, which follows from the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Who {
-    /// The person or agent: `{"kind": "human"|"agent", "id": …}`.
+    /// Who acted, a person or an agent: `{"kind": "human"|"agent", "id": …}`.
     pub subject: Actor,
-    /// On whose behalf, outermost first, where an agent acts for somebody.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// On whose behalf, the nearest first and the person last, where an agent acts for somebody.
+    #[serde(default)]
     pub on_behalf_of: Vec<Actor>,
     /// The OAuth client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientId>,
     /// The sign-in session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// The delegation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<GrantId>,
     /// The access token's `jti`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
+}
+
+/// [`Who`] as it is written.
+#[derive(Serialize)]
+struct WrittenWho<'a> {
+    subject: &'a Actor,
+    mark: Mark,
+    #[serde(skip_serializing_if = "<[Actor]>::is_empty")]
+    on_behalf_of: &'a [Actor],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: &'a Option<ClientId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: &'a Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: &'a Option<GrantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: &'a Option<TokenId>,
+}
+
+/// Every event says in one word whether a person acted, a machine, or a machine for a person.
+impl Serialize for Who {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mark = self.mark();
+        let Self { subject, on_behalf_of, client, session, grant, token } = self;
+        WrittenWho { subject, mark, on_behalf_of, client, session, grant, token }.serialize(serializer)
+    }
+}
+
+impl Who {
+    /// Human, agent, or agent for a human.
+    pub fn mark(&self) -> Mark {
+        match self.subject {
+            Actor::Human(_) => Mark::Human,
+            Actor::Agent(_) if self.on_behalf_of.iter().any(|actor| actor.kind() == PrincipalKind::Human) => {
+                Mark::AgentForHuman
+            }
+            Actor::Agent(_) => Mark::Agent,
+        }
+    }
 }
 
 /// The request that an event is about.

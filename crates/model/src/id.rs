@@ -120,10 +120,14 @@ id!(/** One JSON-RPC request on its way through the gate. */ CallId, "call id", 
 id!(/** A legacy-era MCP session at the gate (`MCP-Session-Id`). */ McpSessionId, "MCP session id", plain);
 id!(/** A data-encryption key of the audit log. */ DataKeyId, "data key id", plain);
 id!(/** A token-signing key (`kid`). */ SigningKeyId, "signing key id", plain);
+id!(/** A credential of an agent. */ CredentialId, "credential id", plain);
 id!(/** A tenant's connection to an identity provider. */ ConnectionId, "connection id", plain);
 id!(/** A tenant's SCIM client. */ ScimClientId, "SCIM client id", plain);
 id!(/** A stream of security events (OpenID SSF) that a tenant's transmitter sends. */ SignalStreamId, "stream id", plain);
+id!(/** A token of the admin API. */ ApiTokenId, "API token id", plain);
 minted!(
+    ApiTokenId,
+    CredentialId,
     ConnectionId,
     ScimClientId,
     SignalStreamId,

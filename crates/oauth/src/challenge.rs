@@ -1,21 +1,30 @@
-//! The `WWW-Authenticate: Bearer` challenge (RFC 6750 section 3, RFC 9728 section 5.1).
+//! The `WWW-Authenticate` challenge: `Bearer` (RFC 6750 section 3, RFC 9728 section 5.1) or `DPoP` (RFC 9449
+//! section 7.1).
 //!
 //! Every value leaves as a quoted string in which nothing can end the quotes or the header line.
 
 use sallyport_model::ScopeSet;
 
-use crate::error::ErrorCode;
+use crate::{dpop, error::ErrorCode};
 
 /// A challenge under construction.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Challenge {
+    scheme: &'static str,
     parameters: Vec<(&'static str, String)>,
 }
 
 impl Challenge {
     /// A challenge that says where the resource's metadata is (RFC 9728).
     pub fn bearer(resource_metadata: &str) -> Self {
-        Self::default().with("resource_metadata", resource_metadata)
+        Self { scheme: "Bearer", parameters: Vec::new() }.with("resource_metadata", resource_metadata)
+    }
+    /// A challenge for a proof of possession too: with the algorithms that proofs may be signed by. A resource
+    /// that takes both kinds of token sends one header for each. A nonce goes into a header of its own
+    /// ([`dpop::NONCE_HEADER`]).
+    pub fn dpop(resource_metadata: &str) -> Self {
+        let start = Self { scheme: dpop::SCHEME, parameters: Vec::new() };
+        start.with("resource_metadata", resource_metadata).with("algs", &dpop::ALGORITHMS.join(" "))
     }
     /// Names the scopes that are enough; none is named when there are none.
     #[must_use]
@@ -30,7 +39,7 @@ impl Challenge {
     /// The header's value.
     pub fn header(&self) -> String {
         let parameters: Vec<_> = self.parameters.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-        if parameters.is_empty() { "Bearer".to_owned() } else { format!("Bearer {}", parameters.join(", ")) }
+        format!("{} {}", self.scheme, parameters.join(", "))
     }
 
     fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -67,6 +76,16 @@ mod tests {
             challenge.header(),
             "Bearer resource_metadata=\"https://g.example/.well-known/oauth-protected-resource/mcp/a\", \
              scope=\"a b\", error=\"insufficient_scope\", error_description=\"ask for more\""
+        );
+    }
+
+    #[test]
+    fn a_challenge_for_a_proof_names_the_algorithms() {
+        let challenge = Challenge::dpop("https://g.example/m").error(ErrorCode::UseDpopNonce, "use the nonce");
+        assert_eq!(
+            challenge.header(),
+            "DPoP resource_metadata=\"https://g.example/m\", algs=\"ES256 PS256 RS256 EdDSA ES384\", \
+             error=\"use_dpop_nonce\", error_description=\"use the nonce\""
         );
     }
 

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal;)*) => {
-        /// An error code of RFC 6749, 6750, 7009, 7591, 8707, 9101, 9126 or OpenID Connect Core.
+        /// An error code of RFC 6749, 6750, 7009, 7591, 8707, 9101, 9126, 9449 or OpenID Connect Core.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode { $($(#[$doc])* $name,)* }
 
@@ -63,6 +63,10 @@ codes! {
     UnapprovedSoftwareStatement = "unapproved_software_statement", 400;
     /// The access token is wrong, ended or revoked (RFC 6750).
     InvalidToken = "invalid_token", 401;
+    /// The DPoP proof is missing or no good (RFC 9449).
+    InvalidDpopProof = "invalid_dpop_proof", 400;
+    /// The DPoP proof must hold the nonce that comes with this answer (RFC 9449).
+    UseDpopNonce = "use_dpop_nonce", 400;
     /// The access token allows too little (RFC 6750).
     InsufficientScope = "insufficient_scope", 403;
     /// Too many requests from this source.

@@ -15,6 +15,9 @@ pub const MAX_BYTES: usize = 8 * 1024;
 /// that obeys one lets the sender choose.
 const DANGEROUS: [&str; 9] = ["jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "x5t", "x5t#S256"];
 
+/// What is refused in a DPoP proof: all but the key that it brings by its nature.
+const DANGEROUS_IN_PROOF: usize = 1;
+
 /// How many of [`DANGEROUS`] are refused in a stranger's token. The rest are thumbprints, which some
 /// identity providers write beside `kid`; nothing here looks a key up by them.
 const DANGEROUS_IN_FOREIGN: usize = 7;
@@ -35,7 +38,7 @@ pub enum Malformed {
     #[error("the header parameter `{0}` is not accepted")]
     HeaderParameter(String),
     /// `alg` is missing, or a parameter has a wrong type.
-    #[error("the header parameter `{0}` is missing or no string")]
+    #[error("the header parameter `{0}` is missing or of the wrong type")]
     HeaderType(&'static str),
 }
 
@@ -107,6 +110,19 @@ impl<'a> Compact<'a> {
         Self::of(Envelope::bounded(token, longest, &DANGEROUS[..DANGEROUS_IN_FOREIGN])?)
     }
 
+    /// Takes a DPoP proof apart, the one kind of token that brings its own key: with the header's `jwk`, of
+    /// which nothing has been checked (RFC 9449 section 4.2).
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub(crate) fn parse_with_key(token: &'a str) -> Result<(Self, Map<String, Value>), Malformed> {
+        let mut envelope = Envelope::bounded(token, MAX_BYTES, &DANGEROUS[DANGEROUS_IN_PROOF..])?;
+        match envelope.header.remove("jwk") {
+            Some(Value::Object(jwk)) => Ok((Self::of(envelope)?, jwk)),
+            _ => Err(Malformed::HeaderType("jwk")),
+        }
+    }
+
     fn of(envelope: Envelope<'a>) -> Result<Self, Malformed> {
         let Envelope { header, alg, payload, signing_input, signature } = envelope;
         Ok(Self {
@@ -140,7 +156,7 @@ fn text(header: &Map<String, Value>, name: &'static str) -> Result<Option<String
     }
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, Malformed> {
+pub(crate) fn decode(part: &str) -> Result<Vec<u8>, Malformed> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed::NotCompact)
 }
 

@@ -76,8 +76,21 @@ impl SigningKey {
         VerifyingKey::from_point(self.pair.public_key().as_ref())
     }
 
-    /// A compact JWS of `claims` with `typ`.
-    pub(crate) fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, KeyFault> {
+    /// A compact JWS of `claims` with `typ`. Whoever signs something of its own gives it a type of its own, so that
+    /// it is taken for nothing else; an access token is signed by [`crate::token::issue`] and nowhere else.
+    ///
+    /// # Errors
+    /// [`KeyFault::Library`], also for the type of an access token.
+    pub fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, KeyFault> {
+        let bare = typ.rsplit_once('/').map_or(typ, |(_, bare)| bare);
+        if bare.eq_ignore_ascii_case(crate::token::TYPE) {
+            return Err(KeyFault::Library);
+        }
+        self.sign_any(typ, claims)
+    }
+
+    /// A compact JWS of `claims` with `typ`, whatever that is.
+    pub(crate) fn sign_any(&self, typ: &str, claims: &impl Serialize) -> Result<String, KeyFault> {
         self.sign_with(&serde_json::json!({ "alg": ALGORITHM, "typ": typ, "kid": self.id }), claims)
     }
 
@@ -189,6 +202,15 @@ mod tests {
         assert!(!public.verifies(compact.signing_input.as_bytes(), &[0; 64]), "all-zero signature");
         assert!(!public.verifies(compact.signing_input.as_bytes(), &[]));
         assert!(!format!("{key:?}").contains("pair"));
+    }
+
+    #[test]
+    fn nobody_else_signs_an_access_token() {
+        let id = SigningKeyId::new("k1").unwrap();
+        let key = SigningKey::from_pkcs8(id, &SigningKey::generate().unwrap()).unwrap();
+        for typ in ["at+jwt", "AT+JWT", "application/at+jwt"] {
+            assert_eq!(key.sign(typ, &serde_json::json!({})), Err(KeyFault::Library), "{typ}");
+        }
     }
 
     #[test]

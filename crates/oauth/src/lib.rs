@@ -2,7 +2,10 @@
 //!
 //! | module | what for |
 //! |---|---|
-//! | [`token`], [`id_token`] | access tokens (RFC 9068): issue, verify; ID tokens: issue |
+//! | [`token`], [`actor`], [`id_token`] | access tokens (RFC 9068) with who acts (RFC 8693) and whose key (RFC 7800): issue, verify; ID tokens: issue |
+//! | [`dpop`], [`thumbprint`] | proofs of possession (RFC 9449): make, verify, nonces; names of keys and certificates |
+//! | [`id_jag`], [`workload`] | somebody else's word for a person or a workload: ID-JAG, platforms' tokens |
+//! | [`exchange`] | token exchange (RFC 8693) and the JWT bearer grant (RFC 7523), as a client asks |
 //! | [`keys`] | signing keys and JWK sets (RFC 7517) |
 //! | [`jws`], [`strict`] | compact JWS and JSON of strangers, taken apart strictly |
 //! | [`pkce`], [`redirect`] | the two checks that a code depends on (RFC 7636, RFC 8252) |
@@ -14,10 +17,15 @@
 //!
 //! It never opens a socket, reads a clock or a store, or decides who may do what.
 
+pub mod actor;
 pub mod challenge;
 pub mod client_assertion;
 pub mod client_document;
+mod confirmation;
+pub mod dpop;
 pub mod error;
+pub mod exchange;
+pub mod id_jag;
 pub mod id_token;
 pub mod jws;
 pub mod keys;
@@ -28,9 +36,14 @@ pub mod redirect;
 pub mod registration;
 pub mod signals;
 pub mod strict;
+pub mod thumbprint;
 pub mod token;
+pub mod workload;
 
 pub use challenge::Challenge;
 pub use error::{ErrorCode, OAuthError};
 pub use keys::{Jwk, JwkSet, KeyFault, KeySource, SigningKey, VerifyingKey};
 pub use token::{AccessClaims, Expect, TokenFault, verify_access_token};
+
+#[cfg(test)]
+mod wycheproof_tests;

@@ -5,7 +5,7 @@
 use sallyport_model::ScopeSet;
 use serde::{Deserialize, Serialize};
 
-use crate::{keys::ALGORITHM, pkce};
+use crate::{dpop, exchange, id_jag, keys::ALGORITHM, pkce};
 
 /// Path of the authorization endpoint, below the public URL.
 pub const AUTHORIZE: &str = "/oauth/authorize";
@@ -22,8 +22,10 @@ pub const INTROSPECT: &str = "/oauth/introspect";
 /// Path of the registration endpoint.
 pub const REGISTER: &str = "/oauth/register";
 
-/// How a client may authenticate.
+/// How a client may authenticate, wherever the listener asks for no certificates.
 pub const CLIENT_AUTH_METHODS: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+/// How a client may authenticate by certificate (RFC 8705 section 2), where the listener asks for one.
+pub const CERTIFICATE_AUTH_METHODS: [&str; 2] = ["tls_client_auth", "self_signed_tls_client_auth"];
 /// Algorithms of client assertions.
 pub const ASSERTION_ALGORITHMS: [&str; 5] = ["ES256", "ES384", "RS256", "PS256", "EdDSA"];
 
@@ -83,6 +85,30 @@ pub struct AuthorizationServerMetadata {
     pub claims_supported: Vec<String>,
     /// OpenID Connect: prompts that are understood.
     pub prompt_values_supported: Vec<String>,
+    /// RFC 9449: algorithms of proofs; every client may bind its tokens to a key.
+    pub dpop_signing_alg_values_supported: Vec<String>,
+    /// ID-JAG: the profiles of the JWT bearer grant that are processed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_grant_profiles_supported: Vec<String>,
+    /// RFC 8705: tokens are bound to the certificate that a client authenticates with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls_client_certificate_bound_access_tokens: bool,
+    /// RFC 8705 section 5: where certificates are asked for, if it is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtls_endpoint_aliases: Option<MtlsEndpointAliases>,
+}
+
+/// Endpoints where a client can authenticate by certificate (RFC 8705 section 5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MtlsEndpointAliases {
+    /// For `token_endpoint`.
+    pub token_endpoint: String,
+    /// For `revocation_endpoint`.
+    pub revocation_endpoint: String,
+    /// For `introspection_endpoint`.
+    pub introspection_endpoint: String,
+    /// For `pushed_authorization_request_endpoint`.
+    pub pushed_authorization_request_endpoint: String,
 }
 
 /// What a deployment may switch.
@@ -94,7 +120,52 @@ pub struct Offers {
     pub client_documents: bool,
 }
 
+/// Ways in for agents that a deployment may switch. What is off is not advertised.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AgentOffers<'a> {
+    /// Grants of tenants' identity providers (ID-JAG).
+    pub id_jag: bool,
+    /// Platforms' tokens (workload identity federation).
+    pub workloads: bool,
+    /// An agent's delegation to another (RFC 8693).
+    pub token_exchange: bool,
+    /// The origin where clients are asked for certificates: the public URL, or another listener's.
+    pub certificates: Option<&'a str>,
+}
+
 impl AuthorizationServerMetadata {
+    /// The same document, with what agents may do.
+    #[must_use]
+    pub fn for_agents(mut self, offers: &AgentOffers<'_>) -> Self {
+        let grants = &mut self.grant_types_supported;
+        if offers.id_jag || offers.workloads {
+            grants.push(exchange::JWT_BEARER.to_owned());
+        }
+        if offers.token_exchange {
+            grants.push(exchange::TOKEN_EXCHANGE.to_owned());
+        }
+        if offers.id_jag {
+            self.authorization_grant_profiles_supported.push(id_jag::PROFILE.to_owned());
+        }
+        let Some(origin) = offers.certificates.map(|origin| origin.trim_end_matches('/')) else { return self };
+        for methods in
+            [&mut self.token_endpoint_auth_methods_supported, &mut self.revocation_endpoint_auth_methods_supported]
+        {
+            methods.extend(CERTIFICATE_AUTH_METHODS.map(str::to_owned));
+        }
+        self.tls_client_certificate_bound_access_tokens = true;
+        let at = |path: &str| format!("{origin}{path}");
+        if at(TOKEN) != self.token_endpoint {
+            self.mtls_endpoint_aliases = Some(MtlsEndpointAliases {
+                token_endpoint: at(TOKEN),
+                revocation_endpoint: at(REVOKE),
+                introspection_endpoint: at(INTROSPECT),
+                pushed_authorization_request_endpoint: at(PAR),
+            });
+        }
+        self
+    }
+
     /// The document of `issuer`, whose endpoints are below `public_url` (an origin; a slash at its end
     /// does no harm).
     pub fn new(issuer: &str, public_url: &str, offers: Offers) -> Self {
@@ -128,6 +199,10 @@ impl AuthorizationServerMetadata {
             id_token_signing_alg_values_supported: all(&[ALGORITHM]),
             claims_supported: all(&["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid"]),
             prompt_values_supported: all(&["none", "login", "consent"]),
+            dpop_signing_alg_values_supported: all(&dpop::ALGORITHMS),
+            authorization_grant_profiles_supported: Vec::new(),
+            tls_client_certificate_bound_access_tokens: false,
+            mtls_endpoint_aliases: None,
         }
     }
 }
@@ -150,11 +225,28 @@ pub struct ProtectedResourceMetadata {
     /// For developers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_documentation: Option<String>,
+    /// RFC 9449: algorithms of proofs.
+    pub dpop_signing_alg_values_supported: Vec<String>,
+    /// No token is taken that is not bound to a DPoP key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dpop_bound_access_tokens_required: bool,
+    /// Tokens that are bound to a certificate are taken (RFC 8705).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls_client_certificate_bound_access_tokens: bool,
+}
+
+/// How a resource takes bound tokens, beside DPoP, which every one does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Binding {
+    /// Every tenant of it demands DPoP.
+    pub dpop_required: bool,
+    /// Its listener asks for certificates.
+    pub certificates: bool,
 }
 
 impl ProtectedResourceMetadata {
     /// The document of `resource`, which takes tokens of `issuer` in the header only.
-    pub fn new(resource: &str, issuer: &str, scopes: &ScopeSet, name: Option<&str>) -> Self {
+    pub fn new(resource: &str, issuer: &str, scopes: &ScopeSet, name: Option<&str>, binding: Binding) -> Self {
         Self {
             resource: resource.to_owned(),
             authorization_servers: vec![issuer.to_owned()],
@@ -162,6 +254,9 @@ impl ProtectedResourceMetadata {
             bearer_methods_supported: vec!["header".to_owned()],
             resource_name: name.map(str::to_owned),
             resource_documentation: None,
+            dpop_signing_alg_values_supported: dpop::ALGORITHMS.map(str::to_owned).to_vec(),
+            dpop_bound_access_tokens_required: binding.dpop_required,
+            tls_client_certificate_bound_access_tokens: binding.certificates,
         }
     }
 }
@@ -188,11 +283,56 @@ mod tests {
     #[test]
     fn a_resource_takes_tokens_in_the_header_only() {
         let set = "files:read".parse().unwrap();
-        let json = serde_json::to_value(ProtectedResourceMetadata::new("https://g/mcp/a", "https://g", &set, None));
+        let document = |binding| {
+            serde_json::to_value(ProtectedResourceMetadata::new("https://g/mcp/a", "https://g", &set, None, binding))
+                .unwrap()
+        };
         assert_eq!(
-            json.unwrap(),
+            document(Binding::default()),
             serde_json::json!({"resource": "https://g/mcp/a", "authorization_servers": ["https://g"],
-                "scopes_supported": ["files:read"], "bearer_methods_supported": ["header"]})
+                "scopes_supported": ["files:read"], "bearer_methods_supported": ["header"],
+                "dpop_signing_alg_values_supported": ["ES256", "PS256", "RS256", "EdDSA", "ES384"]})
         );
+        let strict = document(Binding { dpop_required: true, certificates: true });
+        assert_eq!(strict["dpop_bound_access_tokens_required"], true);
+        assert_eq!(strict["tls_client_certificate_bound_access_tokens"], true);
+    }
+
+    #[test]
+    fn what_agents_may_not_do_is_not_advertised() {
+        let offers = Offers { dynamic_registration: false, client_documents: true };
+        let document = |agents: AgentOffers<'_>| {
+            let document = AuthorizationServerMetadata::new("https://g.example", "https://g.example", offers);
+            serde_json::to_value(document.for_agents(&agents)).unwrap()
+        };
+        let none = document(AgentOffers::default());
+        assert_eq!(none["dpop_signing_alg_values_supported"][0], "ES256");
+        for absent in [
+            "authorization_grant_profiles_supported",
+            "tls_client_certificate_bound_access_tokens",
+            "mtls_endpoint_aliases",
+        ] {
+            assert!(none.get(absent).is_none(), "{absent}");
+        }
+        assert!(!none.to_string().contains("urn:ietf:params:oauth:grant-type") && !none.to_string().contains("tls_"));
+
+        let workloads = document(AgentOffers { workloads: true, ..AgentOffers::default() });
+        assert!(workloads["grant_types_supported"].to_string().contains("jwt-bearer"));
+        assert!(workloads.get("authorization_grant_profiles_supported").is_none());
+
+        let all = AgentOffers { id_jag: true, workloads: true, token_exchange: true, certificates: None };
+        let all = document(AgentOffers { certificates: Some("https://g.example/"), ..all });
+        assert_eq!(
+            all["authorization_grant_profiles_supported"],
+            serde_json::json!(["urn:ietf:params:oauth:grant-profile:id-jag"])
+        );
+        assert!(all["grant_types_supported"].to_string().contains("token-exchange"));
+        assert_eq!(all["tls_client_certificate_bound_access_tokens"], true);
+        assert!(all["token_endpoint_auth_methods_supported"].to_string().contains("self_signed_tls_client_auth"));
+        assert!(all.get("mtls_endpoint_aliases").is_none(), "the same endpoints ask for certificates");
+        let elsewhere = AgentOffers { certificates: Some("https://mtls.g.example"), ..AgentOffers::default() };
+        let elsewhere = document(elsewhere);
+        assert_eq!(elsewhere["mtls_endpoint_aliases"]["token_endpoint"], "https://mtls.g.example/oauth/token");
+        assert_eq!(elsewhere["token_endpoint"], "https://g.example/oauth/token");
     }
 }

@@ -7,13 +7,14 @@
 use std::time::Duration;
 
 use sallyport_model::{
-    Actor, AgentId, ClientId, GrantId, Principal, PrincipalKind, ScopeSet, SessionId, SigningKeyId, TenantId,
-    Timestamp, TokenId, UserId,
+    Actor, AgentId, ClientId, GrantId, KeyBinding, Principal, PrincipalKind, ScopeSet, SessionId, SigningKeyId,
+    TenantId, Timestamp, TokenId, UserId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    actor, confirmation,
     jws::{Compact, Malformed},
     keys::{ALGORITHM, KeyFault, KeySource, SigningKey},
 };
@@ -21,7 +22,10 @@ use crate::{
 /// The `typ` of an access token (RFC 9068 section 2.1).
 pub const TYPE: &str = "at+jwt";
 
-/// The claims of an access token, RFC 9068 section 2.2 and three of our own.
+/// Longer lists of [`AccessClaims::ancestors`] are refused.
+const MAX_ANCESTORS: usize = actor::MAX_DEPTH;
+
+/// The claims of an access token: RFC 9068 section 2.2, `act` (RFC 8693), `cnf` (RFC 7800) and four of our own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessClaims {
     /// Our issuer URL.
@@ -48,6 +52,15 @@ pub struct AccessClaims {
     pub grant: GrantId,
     /// Ours: `human` or `agent`; says what `sub` is.
     pub principal_type: PrincipalKind,
+    /// Who acts for `sub`, the one that presents the token first; nested on the wire (RFC 8693 section 4.1).
+    #[serde(default, with = "actor", skip_serializing_if = "Vec::is_empty")]
+    pub act: Vec<AgentId>,
+    /// Ours: the delegations that `grant` was made out of; absent on the wire where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<GrantId>,
+    /// Whose key must be proved with the token; absent: a bearer token.
+    #[serde(default, deserialize_with = "confirmation::deserialize", skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<KeyBinding>,
 }
 
 /// Signs an access token.
@@ -55,7 +68,7 @@ pub struct AccessClaims {
 /// # Errors
 /// [`KeyFault::Library`] when the cryptographic library fails.
 pub fn issue(claims: &AccessClaims, key: &SigningKey) -> Result<String, KeyFault> {
-    key.sign(TYPE, claims)
+    key.sign_any(TYPE, claims)
 }
 
 /// What a token must say.
@@ -188,17 +201,51 @@ fn principal(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<Princip
         "agent" => Actor::Agent(AgentId::new(sub).map_err(|_| TokenFault::Claim("sub"))?),
         _ => return Err(TokenFault::Claim("principal_type")),
     };
+    let actors = actors(claims, &subject)?;
     Ok(Principal {
         tenant: id(claims, "tenant")?,
         subject,
+        actors,
         client: id(claims, "client_id")?,
         session: id(claims, "sid")?,
         grant: id(claims, "grant")?,
+        ancestors: ancestors(claims)?,
         token: id(claims, "jti")?,
         scopes: id(claims, "scope")?,
         issued_at,
         expires_at,
+        bound_to: binding(claims)?,
     })
+}
+
+/// Who acts; nobody acts for itself.
+fn actors(claims: &Map<String, Value>, subject: &Actor) -> Result<Vec<AgentId>, TokenFault> {
+    let Some(act) = claims.get("act") else { return Ok(Vec::new()) };
+    let chain = actor::read(act).ok_or(TokenFault::Claim("act"))?;
+    match subject {
+        Actor::Agent(agent) if chain.contains(agent) => Err(TokenFault::Claim("act")),
+        _ => Ok(chain),
+    }
+}
+
+fn ancestors(claims: &Map<String, Value>) -> Result<Vec<GrantId>, TokenFault> {
+    const FAULT: TokenFault = TokenFault::Claim("ancestors");
+    match claims.get("ancestors") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(all)) if (1..=MAX_ANCESTORS).contains(&all.len()) => {
+            let grant = |one: &Value| one.as_str().and_then(|grant| GrantId::new(grant).ok());
+            all.iter().map(grant).collect::<Option<_>>().ok_or(FAULT)
+        }
+        Some(_) => Err(FAULT),
+    }
+}
+
+/// A confirmation that is not understood is no reason to go without one.
+fn binding(claims: &Map<String, Value>) -> Result<Option<KeyBinding>, TokenFault> {
+    match claims.get("cnf") {
+        None => Ok(None),
+        Some(cnf) => confirmation::read(cnf).map(Some).ok_or(TokenFault::Claim("cnf")),
+    }
 }
 
 fn check_audience(claims: &Map<String, Value>, audience: &str) -> Result<(), TokenFault> {

@@ -6,6 +6,7 @@ use crate::{
     id_token::{self, IdClaims},
     jws,
     keys::VerifyingKey,
+    thumbprint,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -62,14 +63,14 @@ fn every_missing_or_wrong_claim_is_refused() {
     for name in claims().as_object().unwrap().keys() {
         let mut without = claims();
         without.as_object_mut().unwrap().shift_remove(name);
-        assert!(verify(&keys.0.sign(TYPE, &without).unwrap(), &keys).is_err(), "without {name}");
+        assert!(verify(&keys.0.sign_any(TYPE, &without).unwrap(), &keys).is_err(), "without {name}");
         for wrong in [json!(null), json!(true), json!({}), json!([]), json!(-1), json!(1.5), json!("")] {
             if name == "scope" && wrong == json!("") {
                 continue; // RFC 9068 allows a token without any scope.
             }
             let mut changed = claims();
             changed[name] = wrong.clone();
-            assert!(verify(&keys.0.sign(TYPE, &changed).unwrap(), &keys).is_err(), "{name} = {wrong}");
+            assert!(verify(&keys.0.sign_any(TYPE, &changed).unwrap(), &keys).is_err(), "{name} = {wrong}");
         }
     }
 }
@@ -80,7 +81,7 @@ fn issuer_and_audience_are_compared_to_the_letter() {
     let with = |name: &str, value: Value| {
         let mut changed = claims();
         changed[name] = value;
-        verify(&keys.0.sign(TYPE, &changed).unwrap(), &keys)
+        verify(&keys.0.sign_any(TYPE, &changed).unwrap(), &keys)
     };
     for issuer in ["https://gate.example/", "https://GATE.example", "https://evil.example", "http://gate.example"] {
         assert_eq!(with("iss", json!(issuer)), Err(TokenFault::Issuer), "{issuer}");
@@ -110,7 +111,7 @@ fn times_are_held_to_the_leeway() {
         if let Some(nbf) = nbf {
             changed["nbf"] = json!(base + nbf);
         }
-        verify(&keys.0.sign(TYPE, &changed).unwrap(), &keys).map(|_| ())
+        verify(&keys.0.sign_any(TYPE, &changed).unwrap(), &keys).map(|_| ())
     };
     assert_eq!(at(30, 300, None), Ok(()));
     assert_eq!(at(31, 300, None), Err(TokenFault::NotYet), "future iat");
@@ -189,7 +190,7 @@ fn a_kid_finds_nothing_but_our_own_keys() {
     let header = json!({"alg": "ES256", "typ": TYPE, "kid": ["k1"]}).to_string();
     assert!(verify(&forge(&keys, &header, &claims().to_string()), &keys).is_err());
     let foreign = ring();
-    let token = foreign.0.sign(TYPE, &claims()).unwrap();
+    let token = foreign.0.sign_any(TYPE, &claims()).unwrap();
     assert_eq!(verify(&token, &keys), Err(TokenFault::Signature), "another key under our kid");
 }
 
@@ -208,12 +209,12 @@ fn only_an_access_token_is_an_access_token() {
     };
     assert_eq!(verify(&id_token::issue(&id, &keys.0).unwrap(), &keys), Err(TokenFault::Type));
     for typ in ["JWT", "jwt", "at+jwt+x", "oauth-id-jag+jwt", "dpop+jwt", "", "application/", "application/jwt"] {
-        assert_eq!(verify(&keys.0.sign(typ, &claims()).unwrap(), &keys), Err(TokenFault::Type), "{typ}");
+        assert_eq!(verify(&keys.0.sign_any(typ, &claims()).unwrap(), &keys), Err(TokenFault::Type), "{typ}");
     }
     let header = json!({"alg": "ES256", "kid": "k1"}).to_string();
     assert_eq!(verify(&forge(&keys, &header, &claims().to_string()), &keys), Err(TokenFault::Type), "no typ");
     for typ in ["AT+JWT", "application/at+jwt", "Application/At+Jwt"] {
-        assert!(verify(&keys.0.sign(typ, &claims()).unwrap(), &keys).is_ok(), "{typ}");
+        assert!(verify(&keys.0.sign_any(typ, &claims()).unwrap(), &keys).is_ok(), "{typ}");
     }
 }
 
@@ -230,7 +231,7 @@ fn duplicate_keys_are_refused_in_header_and_claims() {
 #[test]
 fn a_token_out_of_form_is_refused() {
     let keys = ring();
-    let good = keys.0.sign(TYPE, &claims()).unwrap();
+    let good = keys.0.sign_any(TYPE, &claims()).unwrap();
     assert!(verify(&good, &keys).is_ok());
     let parts: Vec<&str> = good.split('.').collect();
     for bad in [
@@ -252,8 +253,94 @@ fn a_token_out_of_form_is_refused() {
     }
     let mut long = claims();
     long["pad"] = json!("x".repeat(jws::MAX_BYTES));
-    let token = keys.0.sign(TYPE, &long).unwrap();
+    let token = keys.0.sign_any(TYPE, &long).unwrap();
     assert_eq!(verify(&token, &keys), Err(TokenFault::Malformed(Malformed::TooLarge)));
+}
+
+/// The claims of a token of `agent`, who acts for the person by `delegate`, bound to a key.
+fn delegated() -> Value {
+    let mut claims = claims();
+    claims["act"] = json!({"sub": "a2", "act": {"sub": "a1"}});
+    claims["ancestors"] = json!(["g0"]);
+    claims["cnf"] = json!({"jkt": thumbprint::of_certificate(b"key")});
+    claims
+}
+
+#[test]
+fn a_delegated_token_yields_its_chain_and_its_key() {
+    let keys = ring();
+    let claims: AccessClaims = serde_json::from_value(delegated()).unwrap();
+    let token = issue(&claims, &keys.0).unwrap();
+    let principal = verify(&token, &keys).unwrap();
+    assert_eq!(principal.actors.iter().map(AgentId::as_str).collect::<Vec<_>>(), ["a2", "a1"]);
+    assert_eq!(principal.ancestors, [GrantId::new("g0").unwrap()]);
+    assert_eq!(principal.bound_to, Some(KeyBinding::Dpop(thumbprint::of_certificate(b"key"))));
+    assert_eq!(principal.mark().as_str(), "agent_for_human");
+    assert_eq!(read_own(&token, &keys, ISSUER).unwrap(), claims);
+
+    let plain: AccessClaims = serde_json::from_value(self::claims()).unwrap();
+    let written = serde_json::to_value(&plain).unwrap();
+    assert!(["act", "ancestors", "cnf", "may_act"].iter().all(|name| written.get(name).is_none()));
+    let principal = verify(&issue(&plain, &keys.0).unwrap(), &keys).unwrap();
+    assert!(principal.actors.is_empty() && principal.ancestors.is_empty() && principal.bound_to.is_none());
+}
+
+#[test]
+fn a_chain_or_a_key_that_is_not_understood_ends_the_token() {
+    let keys = ring();
+    let deep = (0..9).fold(json!({"sub": "last"}), |act, n| json!({"sub": format!("a{n}"), "act": act}));
+    let one = thumbprint::of_certificate(b"key");
+    for (name, wrong) in [
+        ("act", json!(null)),
+        ("act", json!({})),
+        ("act", json!("a1")),
+        ("act", json!([{"sub": "a1"}])),
+        ("act", json!({"sub": "a1", "act": {"sub": "a1"}})),
+        ("act", json!({"sub": "a1", "act": {"sub": "a2", "act": {"sub": "a1"}}})),
+        ("act", deep),
+        ("act", json!({"sub": "a1", "client_id": "c"})),
+        ("ancestors", json!([])),
+        ("ancestors", json!("g0")),
+        ("ancestors", json!([""])),
+        ("ancestors", json!(vec!["g"; 9])),
+        ("cnf", json!(null)),
+        ("cnf", json!({})),
+        ("cnf", json!({"jwk": {"kty": "EC"}})),
+        ("cnf", json!({"jkt": one, "x5t#S256": one})),
+        ("cnf", json!({"jkt": "short"})),
+    ] {
+        let mut changed = delegated();
+        changed[name] = wrong.clone();
+        let token = keys.0.sign_any(TYPE, &changed).unwrap();
+        assert_eq!(verify(&token, &keys), Err(TokenFault::Claim(name)), "{wrong}");
+        if name != "ancestors" {
+            assert!(read_own(&token, &keys, ISSUER).is_err(), "{name}: {wrong}");
+        }
+    }
+}
+
+#[test]
+fn nobody_acts_for_itself() {
+    let keys = ring();
+    let mut agents = delegated();
+    agents["principal_type"] = json!("agent");
+    agents["sub"] = json!("a0");
+    let principal = verify(&keys.0.sign_any(TYPE, &agents).unwrap(), &keys).unwrap();
+    assert_eq!(principal.mark().as_str(), "agent");
+    agents["sub"] = json!("a1");
+    let token = keys.0.sign_any(TYPE, &agents).unwrap();
+    assert_eq!(verify(&token, &keys), Err(TokenFault::Claim("act")));
+    // A person and an agent may happen to have one id.
+    agents["principal_type"] = json!("human");
+    assert!(verify(&keys.0.sign_any(TYPE, &agents).unwrap(), &keys).is_ok());
+}
+
+#[test]
+fn no_grant_and_no_proof_is_an_access_token() {
+    let keys = ring();
+    for typ in ["oauth-id-jag+jwt", "dpop+jwt", "secevent+jwt", "logout+jwt"] {
+        assert_eq!(verify(&keys.0.sign_any(typ, &delegated()).unwrap(), &keys), Err(TokenFault::Type), "{typ}");
+    }
 }
 
 #[test]
@@ -268,7 +355,7 @@ proptest! {
     #[test]
     fn one_changed_character_never_verifies(at in any::<prop::sample::Index>(), to in "[A-Za-z0-9_-]") {
         let keys = ring();
-        let mut token = keys.0.sign(TYPE, &claims()).unwrap();
+        let mut token = keys.0.sign_any(TYPE, &claims()).unwrap();
         let at = at.index(token.len());
         prop_assume!(token[at..=at] != to);
         token.replace_range(at..=at, &to);

@@ -35,6 +35,8 @@ pub struct TokenResponse {
     pub refresh_token: Option<Secret>,
     /// What was granted, if the provider says so.
     pub scope: Option<String>,
+    /// What `access_token` is, after a token exchange (RFC 8693 section 2.2.1).
+    pub issued_token_type: Option<String>,
 }
 
 /// Who asks whom, and when.
@@ -139,6 +141,7 @@ pub fn read(status: u16, bytes: &[u8]) -> Result<TokenResponse, OidcFault> {
         expires_in: expires_in.map(Duration::from_secs),
         refresh_token: secret("refresh_token", "has a `refresh_token` that is no token")?,
         scope: answer.get("scope").and_then(Value::as_str).map(shown),
+        issued_token_type: answer.get("issued_token_type").and_then(Value::as_str).map(shown),
     })
 }
 

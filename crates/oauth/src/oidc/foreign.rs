@@ -260,16 +260,33 @@ pub(crate) fn audience(claims: &Map<String, Value>, us: &str) -> Result<Vec<Stri
     Err(JwtFault::Audience { found, expected: shown(us) })
 }
 
+/// `aud`, which must be `us` and nobody else: a string, or a list of one.
+pub(crate) fn only_audience(claims: &Map<String, Value>, us: &str) -> Result<(), JwtFault> {
+    let named = audience(claims, us)?;
+    match named.as_slice() {
+        [_] => Ok(()),
+        _ => Err(JwtFault::Audience { found: shown(&named.join(", ")), expected: shown(us) }),
+    }
+}
+
 /// `iat`, demanded, and `nbf`, if there; neither from the future.
 pub(crate) fn issued_at(claims: &Map<String, Value>, moment: Moment) -> Result<Timestamp, JwtFault> {
-    let latest = moment.now.plus(moment.leeway);
     let iat = seconds(claims, "iat")?.ok_or(JwtFault::Claim { name: "iat", why: "is missing" })?;
-    for (claim, at) in [("iat", Some(iat)), ("nbf", seconds(claims, "nbf")?)] {
-        if let Some(at) = at.filter(|at| *at > latest) {
-            return Err(JwtFault::FromFuture { claim, at, now: moment.now });
-        }
+    if iat > moment.now.plus(moment.leeway) {
+        return Err(JwtFault::FromFuture { claim: "iat", at: iat, now: moment.now });
     }
+    not_before(claims, moment)?;
     Ok(iat)
+}
+
+/// `nbf`, if there, is not in the future.
+pub(crate) fn not_before(claims: &Map<String, Value>, moment: Moment) -> Result<(), JwtFault> {
+    match seconds(claims, "nbf")? {
+        Some(at) if at > moment.now.plus(moment.leeway) => {
+            Err(JwtFault::FromFuture { claim: "nbf", at, now: moment.now })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `exp`, demanded and ahead.

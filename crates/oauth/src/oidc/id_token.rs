@@ -76,9 +76,18 @@ pub fn verify(token: &str, keys: &Jwks, expect: &ExpectIdToken<'_>) -> Result<Cl
     if expect.subject.is_some_and(|subject| subject != claims.subject) {
         return Err(OidcFault::OtherSubject);
     }
-    check_directory(&claims, expect)?;
-    check_demands(&claims, expect)?;
+    meets(&claims, expect.preset, expect.demands, expect.moment)?;
     Ok(claims)
+}
+
+/// Whether what a provider claims of somebody is of the tenant's directory and meets its demands. Claims of an ID token
+/// were asked already; this is for those of another assertion of the same provider, such as an ID-JAG.
+///
+/// # Errors
+/// [`OidcFault`]: the demand that is not met.
+pub fn meets(claims: &Claims, preset: &Preset, demands: &Demands, moment: Moment) -> Result<(), OidcFault> {
+    check_directory(claims, preset, demands)?;
+    check_demands(claims, preset, demands, moment)
 }
 
 /// An ID token has no `typ`, or `JWT`. Log-out tokens and security events are known by `events` as well,
@@ -143,8 +152,8 @@ fn check_hash(
 
 /// Entra's directory and Google's domain: an issuer that many customers share says of whom a person is by
 /// a claim.
-fn check_directory(claims: &Claims, expect: &ExpectIdToken<'_>) -> Result<(), OidcFault> {
-    match expect.preset.id {
+fn check_directory(claims: &Claims, preset: &Preset, demands: &Demands) -> Result<(), OidcFault> {
+    match preset.id {
         // The issuer holds the directory's id; `tid` and `oid` must be there and agree.
         PresetId::Entra => {
             for name in ["tid", "oid"] {
@@ -157,7 +166,7 @@ fn check_directory(claims: &Claims, expect: &ExpectIdToken<'_>) -> Result<(), Oi
         }
         PresetId::Google => {
             let domain = claims.text("hd");
-            let wanted = &expect.demands.hosted_domains;
+            let wanted = &demands.hosted_domains;
             if domain.is_some_and(|domain| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(domain))) {
                 return Ok(());
             }
@@ -168,10 +177,10 @@ fn check_directory(claims: &Claims, expect: &ExpectIdToken<'_>) -> Result<(), Oi
     }
 }
 
-fn check_demands(claims: &Claims, expect: &ExpectIdToken<'_>) -> Result<(), OidcFault> {
-    let Demands { max_age, acr, mfa, mfa_acr, hosted_domains: _ } = expect.demands;
+fn check_demands(claims: &Claims, preset: &Preset, demands: &Demands, moment: Moment) -> Result<(), OidcFault> {
+    let Demands { max_age, acr, mfa, mfa_acr, hosted_domains: _ } = demands;
     if let Some(max_age) = max_age {
-        let Moment { now, leeway } = expect.moment;
+        let Moment { now, leeway } = moment;
         let at = claims.auth_time.ok_or(OidcFault::AuthTimeMissing)?;
         if at > now.plus(leeway) {
             return Err(JwtFault::FromFuture { claim: "auth_time", at, now }.into());
@@ -186,8 +195,8 @@ fn check_demands(claims: &Claims, expect: &ExpectIdToken<'_>) -> Result<(), Oidc
         return Err(OidcFault::Acr { found, demanded: shown(&acr.join(", ")) });
     }
     // A demanded `acr` that was met does not by itself stand for several factors.
-    if *mfa && !expect.preset.shows_mfa(claims) && !mfa_acr.iter().any(met) {
-        return Err(OidcFault::Mfa { amr: shown(&claims.amr.join(", ")), remedy: expect.preset.mfa.remedy });
+    if *mfa && !preset.shows_mfa(claims) && !mfa_acr.iter().any(met) {
+        return Err(OidcFault::Mfa { amr: shown(&claims.amr.join(", ")), remedy: preset.mfa.remedy });
     }
     Ok(())
 }

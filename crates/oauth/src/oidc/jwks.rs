@@ -131,10 +131,18 @@ impl Key {
     }
 
     pub(crate) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        self.kind.suits(algorithm) && algorithm.verifies(&self.jwk, message, signature)
+        self.kind.suits(algorithm)
+            && self.alg.is_none_or(|alg| alg == algorithm)
+            && algorithm.verifies(&self.jwk, message, signature)
     }
 
-    fn read(jwk: &Map<String, Value>) -> Result<Option<Self>, OidcFault> {
+    /// The key's thumbprint (RFC 7638).
+    pub fn thumbprint(&self) -> Option<String> {
+        crate::thumbprint::of_jwk(&self.jwk)
+    }
+
+    /// A public key; `None` for what is none that verifies a signature here.
+    pub(crate) fn read(jwk: &Map<String, Value>) -> Result<Option<Self>, OidcFault> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let kid = text("kid").map(str::to_owned);
         // RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1.

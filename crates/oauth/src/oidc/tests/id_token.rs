@@ -199,6 +199,7 @@ fn every_claim_that_decides_is_checked() {
         (json!({"azp": CLIENT}), "fine"),
         (json!({"azp": 1}), "jwt_claim"),
         (json!({"nonce": "another"}), "oidc_nonce"),
+        (json!({"nonce": NONCE.to_ascii_uppercase()}), "oidc_nonce"),
         (json!({"nonce": null}), "oidc_nonce"),
         (json!({"nonce": [NONCE]}), "jwt_claim"),
         (json!({"exp": null}), "jwt_claim"),
