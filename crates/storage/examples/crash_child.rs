@@ -30,6 +30,8 @@ fn grant(n: u64) -> Result<Grant, Failure> {
         id: GrantId::new(format!("grant-{n}"))?,
         tenant: TenantId::new("acme")?,
         subject: Actor::Human(UserId::new("ann")?),
+        actors: Vec::new(),
+        ancestors: Vec::new(),
         client: ClientId::new("editor")?,
         resource: "https://gate.example/mcp/files".into(),
         scopes: "files.read".parse()?,
@@ -38,6 +40,7 @@ fn grant(n: u64) -> Result<Grant, Failure> {
         created_at: NOW,
         expires_at: END,
         revoked_at: None,
+        bound_to: None,
     })
 }
 
@@ -56,6 +59,7 @@ fn code(grant: &Grant) -> Result<CodeRecord, Failure> {
         nonce: None,
         authenticated_at: NOW,
         expires_at: END,
+        dpop_jkt: None,
     })
 }
 

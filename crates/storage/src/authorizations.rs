@@ -20,6 +20,8 @@ pub enum ParkedKind {
     Federated,
     /// That a provider has ended a session: an assertion from before is worth nothing.
     ProviderEnded,
+    /// Somebody who was sent to link her account at an upstream.
+    Linking,
 }
 
 /// Something short-lived under an unguessable handle.
@@ -62,6 +64,9 @@ pub struct CodeRecord {
     pub authenticated_at: Timestamp,
     /// When the code ends.
     pub expires_at: Timestamp,
+    /// The thumbprint of the DPoP key that must redeem it (RFC 9449 section 10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
 }
 
 /// What became of presenting a code.

@@ -45,6 +45,8 @@ pub enum ClientAuthMethod {
         /// A JWK set (RFC 7517).
         jwks: serde_json::Value,
     },
+    /// By any living credential of [`ClientRecord::agent`].
+    AgentCredential,
 }
 
 /// One client.
@@ -66,7 +68,8 @@ pub struct ClientRecord {
     pub grant_types: Vec<String>,
     /// `client_uri`, for display.
     pub uri: Option<String>,
-    /// The agent that this client is the credential of; such a client never acts for a person.
+    /// The agent that this client is. It acts for a person only under a grant that names the agent among its
+    /// [`actors`](crate::Grant::actors).
     pub agent: Option<AgentId>,
     /// Since when.
     pub created_at: Timestamp,

@@ -139,4 +139,13 @@ pub trait Connections {
         now: Timestamp,
         forget_at: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// [`Self::use_once`] of many, each with its `forget_at`, in one durable step: one answer for each, in their
+    /// order. Of the same id twice in one call the first may hear `true`. For what comes with every request, such as
+    /// the ids of DPoP proofs (RFC 9449 section 11.1), gathered for some milliseconds.
+    async fn use_each_once(
+        &self,
+        purpose: &str,
+        uses: &[(Digest, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError>;
 }

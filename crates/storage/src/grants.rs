@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sallyport_model::{Actor, ClientId, GrantId, ScopeSet, SessionId, TenantId, Timestamp};
+use sallyport_model::{Actor, AgentId, ClientId, GrantId, KeyBinding, ScopeSet, SessionId, TenantId, Timestamp};
 
 use crate::{Digest, StoreError};
 
@@ -17,6 +17,10 @@ pub struct Grant {
     pub tenant: TenantId,
     /// Who delegated.
     pub subject: Actor,
+    /// Who acts for the subject, the one that the client is first (RFC 8693 `act`). Empty: the subject acts.
+    pub actors: Vec<AgentId>,
+    /// The grants that this one was made out of, the nearest first; it is dead when any of them is.
+    pub ancestors: Vec<GrantId>,
     /// To which client.
     pub client: ClientId,
     /// RFC 8707 resource.
@@ -33,6 +37,8 @@ pub struct Grant {
     pub expires_at: Timestamp,
     /// Dead since.
     pub revoked_at: Option<Timestamp>,
+    /// The key that every token of it is bound to, refresh tokens too.
+    pub bound_to: Option<KeyBinding>,
 }
 
 /// A refresh token to be stored.
@@ -69,12 +75,18 @@ pub enum Rotation {
 pub trait Grants {
     /// Inserts a grant; [`StoreError::Exists`] if the id is taken. It is stored as revoked if meanwhile
     /// the code that gave it was replayed, its person was disabled, or something that covers it was
-    /// revoked: person, session or tenant since the person signed in, agent or client since it was made.
+    /// revoked: person, session or tenant since the person signed in, agent (of the chain, too), client or ancestor
+    /// since it was made.
     async fn add_grant(&self, grant: &Grant) -> Result<(), StoreError>;
     /// One grant.
     async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError>;
-    /// Living grants of a person or agent, newest first.
+    /// Living grants of a person or agent, newest first; those under which agents act for it are among them.
     async fn grants_of(&self, tenant: &TenantId, subject: &Actor, now: Timestamp) -> Result<Vec<Grant>, StoreError>;
+    /// Living grants under which an agent acts for somebody, newest first.
+    async fn grants_acted(&self, tenant: &TenantId, agent: &AgentId, now: Timestamp) -> Result<Vec<Grant>, StoreError>;
+    /// Binds a living grant that is bound to nothing to `key`. Whether the grant lives and is bound to `key` now; once
+    /// bound, it stays so.
+    async fn bind_grant(&self, grant: &GrantId, key: &KeyBinding, now: Timestamp) -> Result<bool, StoreError>;
     /// Stores the first refresh token of a grant; [`StoreError::Missing`] if the grant is not alive
     /// at `now`, [`StoreError::Exists`] if it has a living one. Call it before minting any token.
     async fn add_refresh(&self, grant: &GrantId, refresh: &NewRefresh, now: Timestamp) -> Result<(), StoreError>;

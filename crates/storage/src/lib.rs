@@ -8,6 +8,7 @@
 //! sealed under the deployment's master key before they reach a file.
 
 pub mod agents;
+pub mod api_tokens;
 pub mod assessments;
 pub mod authorizations;
 pub mod catalogue;
@@ -17,6 +18,7 @@ pub mod consents;
 pub mod directory;
 pub mod grants;
 pub mod keys;
+pub mod linked_accounts;
 pub mod notices;
 pub mod postgres;
 pub mod provisioning;
@@ -32,7 +34,8 @@ mod values;
 #[cfg(test)]
 mod conformance;
 
-pub use agents::{Agent, Agents};
+pub use agents::{Agent, AgentBounds, AgentCredential, AgentHours, Agents, CredentialKind, ScopeUse};
+pub use api_tokens::{ApiRole, ApiToken, ApiTokens};
 pub use assessments::{
     Admission, AdmissionDecision, Assessed, AssessmentOrigin, Assessments, RegisterEntry, RegisterEvent, Standing,
 };
@@ -44,6 +47,7 @@ pub use consents::{Consent, Consents};
 pub use directory::{Directory, Lock, LockPolicy, Passkey, Person, PersonOrigin, Role};
 pub use grants::{Grant, Grants, NewRefresh, Rotation};
 pub use keys::{DataKey, Keys, SigningKeyRecord};
+pub use linked_accounts::{LinkedAccount, LinkedAccounts};
 pub use notices::Notices;
 pub use postgres::PostgresStore;
 pub use provisioning::{MemberChange, Provisioning, ScimChange, ScimClient, ScimKind, ScimResource};
@@ -102,6 +106,7 @@ pub enum StoreError {
 /// Everything that is kept.
 pub trait Store:
     Agents
+    + ApiTokens
     + Assessments
     + Authorizations
     + BrowserSessions
@@ -112,6 +117,7 @@ pub trait Store:
     + Directory
     + Grants
     + Keys
+    + LinkedAccounts
     + Notices
     + Provisioning
     + Revocations
@@ -124,6 +130,7 @@ pub trait Store:
 
 impl<T> Store for T where
     T: Agents
+        + ApiTokens
         + Assessments
         + Authorizations
         + BrowserSessions
@@ -134,6 +141,7 @@ impl<T> Store for T where
         + Directory
         + Grants
         + Keys
+        + LinkedAccounts
         + Notices
         + Provisioning
         + Revocations

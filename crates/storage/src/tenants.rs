@@ -48,6 +48,24 @@ pub struct TenantSettings {
     /// Whether its people may not sign in with passwords kept here.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub federated_only: bool,
+    /// How long a grant lives at most under which an agent acts for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegation_seconds: Option<u64>,
+    /// How many agents may stand in one chain, at most; absent: 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_depth: Option<u8>,
+    /// Whether every token must be bound to a key (DPoP or mTLS).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sender_bound: bool,
+    /// Whether agents may use secrets instead of keys.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub agent_secrets: bool,
+    /// Whether people may make agents for themselves.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub personal_agents: bool,
+    /// How long a credential of an agent lives at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_credential_seconds: Option<u64>,
 }
 
 /// Storage of tenants.

@@ -208,6 +208,43 @@ pub(super) async fn used_once(store: Arc<dyn Store>) {
     assert!(store.use_once("assertion", &digest(1), end, end.plus(HOUR)).await.unwrap(), "forgotten by then");
 }
 
+/// Many at once, in batches that overlap, are each used once; and what has ended goes.
+pub(super) async fn each_used_once(store: Arc<dyn Store>) {
+    const IDS: u64 = 300;
+    let end = NOW.plus(HOUR);
+    assert!(store.use_each_once("proof", &[], NOW).await.unwrap().is_empty());
+    let mut tasks = JoinSet::new();
+    for n in 0..40 {
+        let store = Arc::clone(&store);
+        // Each batch begins elsewhere and goes round, forwards or backwards.
+        let mut batch: Vec<_> = (0..IDS).map(|id| (digest((id + 7 * n) % IDS), end)).collect();
+        if n % 2 == 1 {
+            batch.reverse();
+        }
+        tasks.spawn(async move {
+            let fresh = store.use_each_once("proof", &batch, NOW).await.unwrap();
+            assert_eq!(fresh.len(), batch.len());
+            batch.into_iter().zip(fresh).filter(|(_, fresh)| *fresh).map(|((id, _), _)| id).collect::<Vec<_>>()
+        });
+    }
+    let mut used: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    used.sort_unstable();
+    assert_eq!(used, (0..IDS).map(digest).collect::<Vec<_>>(), "of forty who came with it, one was the first");
+
+    let batch = [(digest(1), end), (digest(900), end), (digest(900), end), (digest(901), end)];
+    let fresh = store.use_each_once("proof", &batch, NOW).await.unwrap();
+    assert_eq!(fresh, [false, true, false, true], "in their order, and twice in a call is twice");
+    assert!(!store.use_once("proof", &digest(901), NOW, end).await.unwrap(), "one store with those that come alone");
+    assert_eq!(store.use_each_once("another", &batch[..2], NOW).await.unwrap(), [true, true]);
+
+    assert_eq!(store.purge(NOW.plus(HOUR / 2)).await.unwrap(), 0);
+    assert_eq!(store.use_each_once("proof", &batch[..2], NOW.plus(HOUR / 2)).await.unwrap(), [false, false]);
+    let again: Vec<_> = batch[..2].iter().map(|(id, _)| (*id, end.plus(HOUR))).collect();
+    assert_eq!(store.use_each_once("proof", &again, end).await.unwrap(), [true, true], "forgotten by then");
+    assert_eq!(store.purge(end).await.unwrap(), IDS - 1 + 1 + 2, "all that has ended, and not what was used anew");
+    assert_eq!(store.use_each_once("proof", &again, end).await.unwrap(), [false, false]);
+}
+
 pub(super) async fn provider_sessions(store: Arc<dyn Store>) {
     two_tenants(store.as_ref()).await;
     store.put_connection(&connection("c", "acme")).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sallyport_model::{Actor, AgentId};
+use sallyport_model::{Actor, AgentId, KeyBinding};
 use tokio::task::JoinSet;
 
 use super::samples::*;
@@ -42,6 +42,30 @@ pub(super) async fn lifecycle(store: Arc<dyn Store>) {
     assert_eq!(store.grant_of_refresh(&digest(1), NOW).await.unwrap(), Some((older.clone(), true)));
     let idle = refresh(1).idle_expires_at;
     assert_eq!(store.grant_of_refresh(&digest(1), idle).await.unwrap(), Some((older, false)));
+}
+
+/// A grant is bound once, by one of however many.
+pub(super) async fn bound(store: Arc<dyn Store>) {
+    let key = |n: usize| KeyBinding::Dpop(format!("key-{n}"));
+    store.add_grant(&grant("g1")).await.unwrap();
+    assert!(!store.bind_grant(&grant_id("nothing"), &key(0), NOW).await.unwrap());
+    assert!(!store.bind_grant(&grant_id("g1"), &key(0), grant("g1").expires_at).await.unwrap(), "ended");
+    assert_eq!(store.grant(&grant_id("g1")).await.unwrap().unwrap().bound_to, None);
+    let mut tasks = JoinSet::new();
+    for n in 0..8 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { (n, store.bind_grant(&grant_id("g1"), &key(n), NOW).await.unwrap()) });
+    }
+    let won: Vec<usize> = tasks.join_all().await.into_iter().filter(|(_, won)| *won).map(|(n, _)| n).collect();
+    assert_eq!(won.len(), 1);
+    let stored = store.grant(&grant_id("g1")).await.unwrap().unwrap();
+    assert_eq!(stored, Grant { bound_to: Some(key(won[0])), ..grant("g1") }, "and nothing else changed");
+    assert!(store.bind_grant(&grant_id("g1"), &key(won[0]), NOW).await.unwrap(), "the same again");
+    assert!(!store.bind_grant(&grant_id("g1"), &KeyBinding::Certificate("key-0".into()), NOW).await.unwrap());
+
+    store.add_grant(&grant("g2")).await.unwrap();
+    store.revoke(&RevocationSubject::Grant(grant_id("g2")), NOW).await.unwrap();
+    assert!(!store.bind_grant(&grant_id("g2"), &key(0), NOW).await.unwrap(), "revoked");
 }
 
 pub(super) async fn rotation(store: Arc<dyn Store>) {

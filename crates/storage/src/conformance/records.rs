@@ -6,8 +6,8 @@ use sallyport_model::{AgentId, UpstreamName};
 
 use super::samples::*;
 use crate::{
-    Agent, ApplicationType, ClientAuthMethod, ClientRecord, ClientSource, Consent, Definition, DefinitionKind,
-    PinChange, Store, StoreError, Tenant,
+    Agent, AgentBounds, ApplicationType, ClientAuthMethod, ClientRecord, ClientSource, Consent, Definition,
+    DefinitionKind, PinChange, Store, StoreError, Tenant,
 };
 
 pub(super) async fn run(store: Arc<dyn Store>) {
@@ -45,6 +45,8 @@ async fn agents(store: &dyn Store) {
         resources: vec![HOSTILE.into(), "https://gate.example/mcp/files".into()],
         created_at: NOW,
         suspended: false,
+        bounds: AgentBounds::default(),
+        last_used_at: None,
     };
     store.put_agent(&robot).await.unwrap();
     assert_eq!(store.agent(&robot.id).await.unwrap(), Some(robot.clone()));

@@ -65,6 +65,8 @@ pub(super) fn grant(id: &str) -> Grant {
         id: grant_id(id),
         tenant: tenant("acme"),
         subject: Actor::Human(user("ann")),
+        actors: Vec::new(),
+        ancestors: Vec::new(),
         client: client("editor"),
         resource: "https://gate.example/mcp/files".into(),
         scopes: scopes("files.read files.write"),
@@ -73,6 +75,7 @@ pub(super) fn grant(id: &str) -> Grant {
         created_at: NOW,
         expires_at: NOW.plus(DAY),
         revoked_at: None,
+        bound_to: None,
     }
 }
 
@@ -95,6 +98,7 @@ pub(super) fn code(grant: &str) -> CodeRecord {
         nonce: Some(HOSTILE.into()),
         authenticated_at: NOW,
         expires_at: NOW.plus(Duration::from_secs(60)),
+        dpop_jkt: None,
     }
 }
 

@@ -44,6 +44,7 @@ fn record(row: &Row) -> Result<CodeRecord, StoreError> {
         nonce: optional(row, "nonce")?,
         authenticated_at: time(row, "authenticated_at")?,
         expires_at: time(row, "expires_at")?,
+        dpop_jkt: optional(row, "dpop_jkt")?,
     })
 }
 
@@ -55,8 +56,8 @@ async fn insert_code(c: &mut PgConnection, code: &Digest, record: &CodeRecord) -
         return Err(StoreError::Missing("living grant").into());
     }
     let sql = "INSERT INTO codes (code, grant_id, tenant, user_id, client, redirect_uri, code_challenge, resource,
-                                  scopes, session_id, nonce, authenticated_at, expires_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                                  scopes, session_id, nonce, authenticated_at, expires_at, dpop_jkt)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     let values = params![
         code,
         record.grant.as_str(),
@@ -71,6 +72,7 @@ async fn insert_code(c: &mut PgConnection, code: &Digest, record: &CodeRecord) -
         record.nonce,
         millis(record.authenticated_at),
         millis(record.expires_at),
+        record.dpop_jkt,
     ];
     change(c, sql, values).await.map_err(taken("authorization code"))?;
     Ok(())

@@ -1,5 +1,7 @@
 //! Connections, domains and links in PostgreSQL.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use sallyport_model::{ConnectionId, SessionId, TenantId, Timestamp, UserId};
 use sqlx::PgConnection;
@@ -15,7 +17,7 @@ use super::{
 };
 use crate::{Connection, Connections, Digest, Domain, DomainProof, Link, StoreError, seal::Sealer};
 
-const CONNECTIONS: &str = "connections";
+pub(super) const CONNECTIONS: &str = "connections";
 const LINKS: &str = "links";
 
 fn opened(sealer: &Sealer, table: &'static str, id: &[u8], sealed: &[u8]) -> Result<String, StoreError> {
@@ -23,7 +25,7 @@ fn opened(sealer: &Sealer, table: &'static str, id: &[u8], sealed: &[u8]) -> Res
     String::from_utf8(plain.to_vec()).map_err(|error| damaged(table, error.utf8_error()))
 }
 
-fn connection(row: &Row, sealer: &Sealer) -> Result<Connection, StoreError> {
+pub(super) fn connection(row: &Row, sealer: &Sealer) -> Result<Connection, StoreError> {
     let name: ConnectionId = id(row, "id")?;
     let sealed: Vec<u8> = plain(row, "sealed")?;
     Ok(Connection {
@@ -262,5 +264,26 @@ impl Connections for PostgresStore {
                    ON CONFLICT (purpose, id) DO UPDATE SET forget_at = excluded.forget_at
                    WHERE used.forget_at <= $4";
         Ok(self.execute(sql, params![purpose, id, millis(forget_at), millis(now)]).await? > 0)
+    }
+
+    async fn use_each_once(
+        &self,
+        purpose: &str,
+        uses: &[(Digest, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        let (ids, times): (Vec<Digest>, Vec<i64>) = uses.iter().map(|(id, until)| (*id, millis(*until))).unzip();
+        // In one order, so that two batches never hold what the other waits for.
+        let sql = "INSERT INTO used (purpose, id, forget_at)
+                   SELECT $1, u.id, max(u.until) FROM unnest($2, $3) AS u (id, until) GROUP BY u.id ORDER BY u.id
+                   ON CONFLICT (purpose, id) DO UPDATE SET forget_at = excluded.forget_at WHERE used.forget_at <= $4
+                   RETURNING id";
+        let values = params![purpose, ids.as_slice(), times.as_slice(), millis(now)];
+        let changed: fn(&Vec<Digest>) -> bool = |fresh| !fresh.is_empty();
+        let fresh = self.write_if(changed, values, move |c, values| {
+            Box::pin(all(c, sql, values.clone(), |row| plain::<Digest>(row, "id")))
+        });
+        let mut fresh: HashSet<Digest> = fresh.await?.into_iter().collect();
+        Ok(ids.iter().map(|id| fresh.remove(id)).collect())
     }
 }

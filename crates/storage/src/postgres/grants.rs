@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sallyport_model::{Actor, ClientId, GrantId, TenantId, Timestamp};
+use sallyport_model::{Actor, AgentId, ClientId, GrantId, KeyBinding, TenantId, Timestamp};
 use sqlx::PgConnection;
 
 use super::{
     PostgresStore,
     error::{Failure, taken},
     revocations,
-    rows::{Row, change, damaged, id, millis, one, optional_time, params, parsed, plain, time},
+    rows::{
+        Row, all, change, damaged, id, ids, json, millis, one, optional_json, optional_time, params, parsed, plain,
+        time,
+    },
 };
 use crate::{Digest, Grant, Grants, NewRefresh, RevocationSubject, Rotation, StoreError};
 
@@ -36,6 +39,8 @@ fn grant(row: &Row) -> Result<Grant, StoreError> {
         id: id(row, "id")?,
         tenant: id(row, "tenant")?,
         subject: subject(row)?,
+        actors: ids(row, "actors")?,
+        ancestors: ids(row, "ancestors")?,
         client: id(row, "client")?,
         resource: plain(row, "resource")?,
         scopes: parsed(row, "scopes")?,
@@ -44,6 +49,7 @@ fn grant(row: &Row) -> Result<Grant, StoreError> {
         created_at: time(row, "created_at")?,
         expires_at: time(row, "expires_at")?,
         revoked_at: optional_time(row, "revoked_at")?,
+        bound_to: optional_json(row, "bound_to")?,
     })
 }
 
@@ -100,6 +106,17 @@ async fn add_refresh(c: &mut PgConnection, id: &GrantId, new: &NewRefresh, now: 
     }
 }
 
+async fn bind(c: &mut PgConnection, id: &GrantId, key: &KeyBinding, now: Timestamp) -> Result<bool, Failure> {
+    one(c, "SELECT 1 FROM grants WHERE id = $1 FOR UPDATE", params![id.as_str()], |_| Ok(())).await?;
+    let lives = |grant: &Grant| grant.revoked_at.is_none() && grant.expires_at > now;
+    let Some(grant) = by_id(c, id).await?.filter(lives) else { return Ok(false) };
+    if let Some(bound_to) = grant.bound_to {
+        return Ok(bound_to == *key);
+    }
+    change(c, "UPDATE grants SET bound_to = $2 WHERE id = $1", params![id.as_str(), json("key binding", key)?]).await?;
+    Ok(true)
+}
+
 /// One presentation of a refresh token (RFC 9700 section 4.14.2). The order of the questions is
 /// the defence: what is spent is reuse even when its idle time is over, and nothing is said about
 /// a token, nor done to its family, for a client that it was not given to.
@@ -145,23 +162,38 @@ async fn rotate(
     Ok((Rotation::Rotated(found.grant), None))
 }
 
+/// Whatever ends it may have come before it was stored: then it is born dead. An ancestor that is not stored, or
+/// ended before, ends it too.
+const ADD: &str = "INSERT INTO grants (id, tenant, subject_kind, subject_id, client, resource, scopes, session_id,
+                                       authenticated_at, created_at, expires_at, actors, ancestors, bound_to,
+                                       revoked_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14, $15,
+            coalesce($12,
+                (SELECT min(replayed_at) FROM codes WHERE grant_id = $1),
+                (SELECT $10 FROM people WHERE $3 = 'human' AND id = $4 AND disabled),
+                (SELECT min(at) FROM revocations
+                 WHERE at >= $9 AND (kind = 'grant' AND id = $1 OR kind = 'tenant' AND id = $2
+                                     OR kind = 'session' AND id = $8)
+                    OR at >= $9 AND $3 = 'human' AND kind = 'user' AND id = $4
+                    OR at >= $10 AND $3 = 'agent' AND kind = 'agent' AND id = $4
+                    OR at >= $10 AND kind = 'agent' AND id = ANY ($13)
+                    OR kind = 'grant' AND id = ANY ($14)
+                    OR at >= $10 AND kind = 'client' AND id = $5),
+                (SELECT min(coalesce(p.revoked_at, $10))
+                 FROM unnest($14) AS a (id) LEFT JOIN standing_grants p ON p.id = a.id
+                 WHERE p.id IS NULL OR p.revoked_at IS NOT NULL OR p.expires_at <= $10)))";
+
 async fn add(c: &mut PgConnection, grant: &Grant) -> Result<(), Failure> {
     // A replay of its code that is under way comes to its end first.
     let codes = "SELECT 1 FROM codes WHERE grant_id = $1 ORDER BY code FOR UPDATE";
-    super::rows::all(c, codes, params![grant.id.as_str()], |_| Ok(())).await?;
-    // Whatever ends it may have come before it was stored: then it is born dead.
-    let sql = "INSERT INTO grants (id, tenant, subject_kind, subject_id, client, resource, scopes,
-                                   session_id, authenticated_at, created_at, expires_at, revoked_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-                       coalesce($12,
-                           (SELECT min(replayed_at) FROM codes WHERE grant_id = $1),
-                           (SELECT $10 FROM people WHERE $3 = 'human' AND id = $4 AND disabled),
-                           (SELECT min(at) FROM revocations
-                            WHERE at >= $9 AND (kind = 'grant' AND id = $1 OR kind = 'tenant' AND id = $2
-                                                OR kind = 'session' AND id = $8)
-                               OR at >= $9 AND $3 = 'human' AND kind = 'user' AND id = $4
-                               OR at >= $10 AND $3 = 'agent' AND kind = 'agent' AND id = $4
-                               OR at >= $10 AND kind = 'client' AND id = $5)))";
+    all(c, codes, params![grant.id.as_str()], |_| Ok(())).await?;
+    let actors: Vec<&str> = grant.actors.iter().map(AgentId::as_str).collect();
+    let ancestors: Vec<&str> = grant.ancestors.iter().map(GrantId::as_str).collect();
+    if !ancestors.is_empty() {
+        // So does the end of an ancestor.
+        let sql = "SELECT 1 FROM grants WHERE id = ANY ($1) ORDER BY id FOR SHARE";
+        all(c, sql, params![ancestors.as_slice()], |_| Ok(())).await?;
+    }
     let values = params![
         grant.id.as_str(),
         grant.tenant.as_str(),
@@ -175,8 +207,11 @@ async fn add(c: &mut PgConnection, grant: &Grant) -> Result<(), Failure> {
         millis(grant.created_at),
         millis(grant.expires_at),
         grant.revoked_at.map(millis),
+        actors.as_slice(),
+        ancestors.as_slice(),
+        grant.bound_to.as_ref().map(|key| json("key binding", key)).transpose()?,
     ];
-    change(c, sql, values).await.map_err(taken("grant"))?;
+    change(c, ADD, values).await.map_err(taken("grant"))?;
     Ok(())
 }
 
@@ -197,6 +232,19 @@ impl Grants for PostgresStore {
                    ORDER BY created_at DESC, id DESC";
         let values = params![subject_kind(subject), subject.id(), tenant.as_str(), millis(now)];
         self.all(sql, values, grant).await
+    }
+
+    async fn grants_acted(&self, tenant: &TenantId, agent: &AgentId, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
+        let sql = "SELECT * FROM standing_grants
+                   WHERE actors <> '{}' AND actors @> $1 AND tenant = $2
+                     AND revoked_at IS NULL AND expires_at > $3
+                   ORDER BY created_at DESC, id DESC";
+        self.all(sql, params![[agent.as_str()].as_slice(), tenant.as_str(), millis(now)], grant).await
+    }
+
+    async fn bind_grant(&self, grant: &GrantId, key: &KeyBinding, now: Timestamp) -> Result<bool, StoreError> {
+        let given = (grant.clone(), key.clone());
+        self.write(given, move |c, (id, key)| Box::pin(bind(c, id, key, now))).await
     }
 
     async fn add_refresh(&self, grant: &GrantId, refresh: &NewRefresh, now: Timestamp) -> Result<(), StoreError> {

@@ -12,8 +12,12 @@ use super::{
 use crate::{StoreError, seal::Sealer};
 
 /// In order; the version is the position, counted from one. It is not that of the embedded backend.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_initial.sql", include_str!("../../../../migrations/postgres/0001_initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_initial.sql", include_str!("../../../../migrations/postgres/0001_initial.sql")),
+    ("0002_api_tokens.sql", include_str!("../../../../migrations/postgres/0002_api_tokens.sql")),
+    ("0003_agents.sql", include_str!("../../../../migrations/postgres/0003_agents.sql")),
+    ("0004_linked_accounts.sql", include_str!("../../../../migrations/postgres/0004_linked_accounts.sql")),
+];
 
 const CHECK_ROW: &str = "seal_check";
 const CHECK_TEXT: &[u8] = b"sallyport";

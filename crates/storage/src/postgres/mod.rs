@@ -9,6 +9,7 @@
 //! deleted row until it vacuums, and its log and backups for as long as its operator keeps those.
 
 mod agents;
+mod api_tokens;
 mod assessments;
 mod authorizations;
 mod catalogue;
@@ -20,6 +21,7 @@ mod directory;
 mod error;
 mod grants;
 mod keys;
+mod linked_accounts;
 mod migrations;
 mod notices;
 mod pool;

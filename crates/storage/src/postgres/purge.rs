@@ -17,8 +17,11 @@ const AFTER_THE_END: Duration = Duration::from_secs(24 * 3600);
 /// A consumed code whose grant is not stored stays this long: longer than any grant lives.
 const WITHOUT_A_GRANT: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// A call deletes at most so many rows of a table, in a transaction of its own.
+/// At most so many rows of a table are deleted in one transaction.
 const ROWS: i64 = 5_000;
+
+/// A call goes on so often with a table. Proofs of possession come with every request, and each leaves a row.
+const ROUNDS: usize = 100;
 
 /// Table, and which of its rows may go: `$1` is now, `$2` a day ago, `$3` long ago. Refresh tokens
 /// go before their grants, which no longer take them along then, so that the count is true.
@@ -46,6 +49,12 @@ const ENDED: &[(&str, &str)] = &[
          AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = grants.id)",
     ),
     (
+        "linked_accounts",
+        "EXISTS (SELECT 1 FROM revocations r WHERE r.at >= linked_accounts.linked_at
+                 AND (r.kind = 'user' AND r.id = linked_accounts.user_id
+                      OR r.kind = 'tenant' AND r.id = linked_accounts.tenant))",
+    ),
+    (
         "clients",
         "source = 'dynamic' AND created_at <= $2
          AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.client = clients.id)
@@ -62,12 +71,18 @@ impl PostgresStore {
                 "DELETE FROM {table} WHERE ctid = ANY (ARRAY
                  (SELECT ctid FROM {table} WHERE {ended} LIMIT $4 FOR UPDATE SKIP LOCKED))"
             );
-            let values = params![times[0], times[1], times[2], ROWS];
-            gone += self
-                .write_long((sql, values), |c, (sql, values)| {
-                    Box::pin(async move { Ok(change(c, sql, values.clone()).await?) })
-                })
-                .await?;
+            for _ in 0..ROUNDS {
+                let values = params![times[0], times[1], times[2], ROWS];
+                let went = self
+                    .write_long((sql.clone(), values), |c, (sql, values)| {
+                        Box::pin(async move { Ok(change(c, sql, values.clone()).await?) })
+                    })
+                    .await?;
+                gone += went;
+                if went < ROWS.unsigned_abs() {
+                    break;
+                }
+            }
         }
         Ok(gone)
     }

@@ -67,7 +67,10 @@ fn cover(subject: &RevocationSubject) -> Cover {
     let cover = |since, grants, sessions, codes| Cover { since, grants, sessions, codes };
     match subject {
         RevocationSubject::Token(_) => cover(signed_in, None, None, None),
-        RevocationSubject::Grant(_) => cover(signed_in, Some("id = ANY ($1)"), None, Some("grant_id = ANY ($1)")),
+        RevocationSubject::Grant(_) => {
+            let made_out_of = "id = ANY ($1) OR ancestors <> '{}' AND ancestors && $1";
+            cover(signed_in, Some(made_out_of), None, Some("grant_id = ANY ($1)"))
+        }
         RevocationSubject::Session(_) => {
             cover(signed_in, Some("session_id = ANY ($1)"), Some("id = ANY ($1)"), Some("session_id = ANY ($1)"))
         }
@@ -78,9 +81,21 @@ fn cover(subject: &RevocationSubject) -> Cover {
             Some("user_id = ANY ($1)"),
         ),
         RevocationSubject::Agent(_) => {
-            cover(made, Some("subject_kind = 'agent' AND subject_id = ANY ($1)"), None, None)
+            let acts = "subject_kind = 'agent' AND subject_id = ANY ($1) OR actors <> '{}' AND actors && $1";
+            // Who has said yes to an agent has said it to its client.
+            let asked = "client IN (SELECT id FROM clients WHERE agent = ANY ($1)
+                                    UNION ALL SELECT client FROM agents WHERE id = ANY ($1))";
+            cover(made, Some(acts), None, Some(asked))
         }
-        RevocationSubject::Client(_) => cover(made, Some("client = ANY ($1)"), None, Some("client = ANY ($1)")),
+        RevocationSubject::Client(_) => {
+            // What was made out of a client's goes in the same step, so that the order of the locks holds.
+            let given = "client = ANY ($1)
+                         OR ancestors <> '{}' AND ancestors && ARRAY
+                             (SELECT p.id FROM grants p
+                              WHERE p.client = ANY ($1) AND p.revoked_at IS NULL
+                                AND EXISTS (SELECT 1 FROM agents WHERE client = ANY ($1)))";
+            cover(made, Some(given), None, Some("client = ANY ($1)"))
+        }
         RevocationSubject::Tenant(_) => {
             cover(signed_in, Some("tenant = ANY ($1)"), Some("tenant = ANY ($1)"), Some("tenant = ANY ($1)"))
         }
@@ -92,7 +107,27 @@ fn cover(subject: &RevocationSubject) -> Cover {
 pub(super) async fn append(c: &mut PgConnection, subject: &RevocationSubject, at: Timestamp) -> Result<u64, Failure> {
     let subject = std::slice::from_ref(subject);
     mark(c, subject, at).await?;
-    log(c, subject, at).await
+    let delegated = delegated(c, subject, at).await?;
+    log(c, &[&delegated, subject].concat(), at).await
+}
+
+/// The grants of a client out of which grants of others were made that were alive until now. Those end with them,
+/// and the log is to say so of each: a token of theirs names its ancestors, not their clients. Only agents' clients
+/// have such. Read after the mark has waited for whoever was just making one; locks nothing.
+async fn delegated(
+    c: &mut PgConnection,
+    subjects: &[RevocationSubject],
+    at: Timestamp,
+) -> Result<Vec<RevocationSubject>, Failure> {
+    let [RevocationSubject::Client(client)] = subjects else { return Ok(Vec::new()) };
+    let sql = "SELECT p.id FROM grants p
+               WHERE p.client = $1 AND EXISTS (SELECT 1 FROM agents WHERE client = $1)
+                 AND EXISTS (SELECT 1 FROM grants g
+                             WHERE g.ancestors <> '{}' AND g.ancestors @> ARRAY[p.id]
+                               AND (g.revoked_at IS NULL OR g.revoked_at = $2))
+               ORDER BY p.id";
+    let read = |row: &Row| Ok(RevocationSubject::Grant(id(row, "id")?));
+    rows::all(c, sql, params![client.as_str(), millis(at)], read).await
 }
 
 /// Marks what subjects of one kind cover: everything that the log does not cover, and of the rest so many
@@ -116,7 +151,7 @@ pub(super) async fn mark(c: &mut PgConnection, subjects: &[RevocationSubject], a
     if let Some(which) = cover.codes {
         let sql = format!(
             "DELETE FROM codes WHERE code IN
-             (SELECT code FROM codes WHERE {which} AND consumed_at IS NULL ORDER BY code FOR UPDATE)"
+             (SELECT code FROM codes WHERE ({which}) AND consumed_at IS NULL ORDER BY code FOR UPDATE)"
         );
         change(c, &sql, params![ids.as_slice()]).await?;
     }
@@ -136,7 +171,7 @@ async fn mark_rows(
         let sql = format!(
             "UPDATE {table} SET {column} = $2 WHERE id IN
              (SELECT id FROM {table} WHERE {column} IS NULL AND id = ANY (ARRAY
-                 (SELECT id FROM {table} WHERE {which} AND {column} IS NULL {some} LIMIT $3))
+                 (SELECT id FROM {table} WHERE ({which}) AND {column} IS NULL {some} LIMIT $3))
               ORDER BY id FOR UPDATE)"
         );
         change(c, &sql, params![ids, millis(at), most]).await?;
@@ -177,12 +212,13 @@ async fn is_logged(c: &mut PgConnection, subject: &RevocationSubject) -> Result<
 async fn append_once(c: &mut PgConnection, subject: &RevocationSubject, at: Timestamp) -> Result<u64, Failure> {
     let subjects = std::slice::from_ref(subject);
     mark(c, subjects, at).await?;
-    let epoch = claim(c, 1).await?;
+    let delegated = delegated(c, subjects, at).await?;
+    let epoch = claim(c, delegated.len() + 1).await?;
     if is_logged(c, subject).await? {
         // Takes back the mark and the number.
         return Err(StoreError::Exists(LOGGED).into());
     }
-    enter(c, subjects, epoch, at).await?;
+    enter(c, &[&delegated, subjects].concat(), epoch, at).await?;
     Ok(unsigned(EPOCH, epoch)?)
 }
 
@@ -194,6 +230,7 @@ const MARKS: &[(&str, &str, &str, &str, &str)] = &[
     ("grants", "revoked_at", "session", "t.session_id = r.id", "authenticated_at"),
     ("grants", "revoked_at", "user", "t.subject_kind = 'human' AND t.subject_id = r.id", "authenticated_at"),
     ("grants", "revoked_at", "agent", "t.subject_kind = 'agent' AND t.subject_id = r.id", "created_at"),
+    ("grants", "revoked_at", "agent", "t.actors <> '{}' AND t.actors @> ARRAY[r.id]", "created_at"),
     ("grants", "revoked_at", "client", "t.client = r.id", "created_at"),
     ("browser_sessions", "ended_at", "session", "t.id = r.id", "authenticated_at"),
     ("browser_sessions", "ended_at", "user", "t.user_id = r.id", "authenticated_at"),

@@ -24,6 +24,8 @@ pub(super) enum Value {
     Truth(Option<bool>),
     Bytes(Option<Vec<u8>>),
     Texts(Vec<String>),
+    Numbers(Vec<i64>),
+    Digests(Vec<Vec<u8>>),
 }
 
 /// What can be a parameter.
@@ -89,6 +91,20 @@ impl Column for [&str] {
     }
 }
 
+impl Column for [i64] {
+    const NULL: Value = Value::Numbers(Vec::new());
+    fn value(&self) -> Value {
+        Value::Numbers(self.to_vec())
+    }
+}
+
+impl Column for [Digest] {
+    const NULL: Value = Value::Digests(Vec::new());
+    fn value(&self) -> Value {
+        Value::Digests(self.iter().map(|digest| digest.to_vec()).collect())
+    }
+}
+
 impl<T: Column + ?Sized> Column for &T {
     const NULL: Value = T::NULL;
     fn value(&self) -> Value {
@@ -121,6 +137,8 @@ fn statement(sql: &str, params: Vec<Value>) -> Query<'static, Postgres, PgArgume
         Value::Truth(truth) => query.bind(truth),
         Value::Bytes(bytes) => query.bind(bytes),
         Value::Texts(texts) => query.bind(texts),
+        Value::Numbers(numbers) => query.bind(numbers),
+        Value::Digests(digests) => query.bind(digests),
     })
 }
 
@@ -228,6 +246,13 @@ pub(super) fn optional_id<T: TryFrom<String, Error = BadId>>(
     optional(row, column)?.map(T::try_from).transpose().map_err(|error| damaged(column, error))
 }
 
+/// A list of typed ids.
+pub(super) fn ids<T: TryFrom<String, Error = BadId>>(row: &Row, column: &'static str) -> Result<Vec<T>, StoreError> {
+    let texts: Vec<String> = raw(row, column)?.ok_or_else(|| damaged(column, "it is absent"))?;
+    let read = |text| T::try_from(unescape(column, text)?).map_err(|error| damaged(column, error));
+    texts.into_iter().map(read).collect()
+}
+
 /// A time.
 pub(super) fn time(row: &Row, column: &'static str) -> Result<Timestamp, StoreError> {
     moment(column, plain(row, column)?)
@@ -251,6 +276,12 @@ pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
 pub(super) fn from_json<T: DeserializeOwned>(row: &Row, column: &'static str) -> Result<T, StoreError> {
     let value: String = plain(row, column)?;
     serde_json::from_str(&value).map_err(|error| damaged(column, error))
+}
+
+/// The same, that may be absent.
+pub(super) fn optional_json<T: DeserializeOwned>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError> {
+    let value: Option<String> = optional(row, column)?;
+    value.map(|value| serde_json::from_str(&value)).transpose().map_err(|error| damaged(column, error))
 }
 
 /// An enum of plain words, as [`word`] wrote it.

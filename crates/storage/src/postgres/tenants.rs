@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{RevocationSubject, StoreError, Tenant, Tenants};
 
-fn tenant(row: &Row) -> Result<Tenant, StoreError> {
+pub(super) fn tenant(row: &Row) -> Result<Tenant, StoreError> {
     Ok(Tenant {
         id: id(row, "id")?,
         name: plain(row, "name")?,
@@ -39,6 +39,8 @@ const OWNED: &[&str] = &[
     "DELETE FROM grants WHERE tenant = $1",
     "DELETE FROM browser_sessions WHERE tenant = $1",
     "DELETE FROM codes WHERE tenant = $1",
+    "DELETE FROM consents WHERE client IN
+     (SELECT c.id FROM clients c JOIN agents a ON a.id = c.agent WHERE a.tenant = $1)",
     "DELETE FROM clients WHERE agent IN (SELECT id FROM agents WHERE tenant = $1)",
     "DELETE FROM agents WHERE tenant = $1",
     "DELETE FROM people WHERE tenant = $1",

@@ -151,6 +151,8 @@ fn grant(id: &str, user: &str) -> Grant {
         id: GrantId::new(id).unwrap(),
         tenant: TenantId::new("acme").unwrap(),
         subject: Actor::Human(UserId::new(user).unwrap()),
+        actors: Vec::new(),
+        ancestors: Vec::new(),
         client: ClientId::new("editor").unwrap(),
         resource: "https://gate.example/mcp/files".into(),
         scopes: "files.read".parse().unwrap(),
@@ -159,6 +161,7 @@ fn grant(id: &str, user: &str) -> Grant {
         created_at: NOW,
         expires_at: Timestamp::from_secs(1_900_000_000),
         revoked_at: None,
+        bound_to: None,
     }
 }
 

@@ -41,6 +41,7 @@ fn record(row: &Row<'_>) -> Result<CodeRecord, StoreError> {
         nonce: plain(row, "nonce")?,
         authenticated_at: time(row, "authenticated_at")?,
         expires_at: time(row, "expires_at")?,
+        dpop_jkt: plain(row, "dpop_jkt")?,
     })
 }
 
@@ -50,8 +51,8 @@ fn insert_code(c: &Connection, code: &Digest, record: &CodeRecord) -> Result<(),
         return Err(StoreError::Missing("living grant"));
     }
     let sql = "INSERT INTO codes (code, grant_id, tenant, user_id, client, redirect_uri, code_challenge, resource,
-                                  scopes, session_id, nonce, authenticated_at, expires_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+                                  scopes, session_id, nonce, authenticated_at, expires_at, dpop_jkt)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let values = params![
         code,
         record.grant.as_str(),
@@ -66,6 +67,7 @@ fn insert_code(c: &Connection, code: &Digest, record: &CodeRecord) -> Result<(),
         record.nonce,
         millis(record.authenticated_at),
         millis(record.expires_at),
+        record.dpop_jkt,
     ];
     change(c, sql, values).map_err(taken("authorization code"))?;
     Ok(())

@@ -21,6 +21,7 @@ fn auth(row: &Row<'_>) -> Result<ClientAuthMethod, StoreError> {
         "none" => Ok(ClientAuthMethod::None),
         "secret" => Ok(ClientAuthMethod::Secret { sha256: plain(row, "secret_sha256")? }),
         "private_key_jwt" => Ok(ClientAuthMethod::PrivateKeyJwt { jwks: from_json(row, "jwks")? }),
+        "agent_credential" => Ok(ClientAuthMethod::AgentCredential),
         other => Err(damaged("auth_method", format!("`{other}` is not known"))),
     }
 }
@@ -50,6 +51,7 @@ fn insert(c: &Connection, verb: &str, client: &ClientRecord) -> Result<(), Store
         ClientAuthMethod::None => ("none", None, None),
         ClientAuthMethod::Secret { sha256 } => ("secret", Some(sha256), None),
         ClientAuthMethod::PrivateKeyJwt { jwks } => ("private_key_jwt", None, Some(json("jwks", jwks)?)),
+        ClientAuthMethod::AgentCredential => ("agent_credential", None, None),
     };
     let values = params![
         client.id.as_str(),

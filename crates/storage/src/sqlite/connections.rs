@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{Connection, Connections, Digest, Domain, DomainProof, Link, RevocationSubject, StoreError, seal::Sealer};
 
-const CONNECTIONS: &str = "connections";
+pub(super) const CONNECTIONS: &str = "connections";
 const LINKS: &str = "links";
 
 fn opened(sealer: &Sealer, table: &'static str, id: &[u8], sealed: &[u8]) -> Result<String, StoreError> {
@@ -22,7 +22,7 @@ fn opened(sealer: &Sealer, table: &'static str, id: &[u8], sealed: &[u8]) -> Res
     String::from_utf8(plain.to_vec()).map_err(|error| damaged(table, error.utf8_error()))
 }
 
-fn connection(row: &Row<'_>, sealer: &Sealer) -> Result<Connection, StoreError> {
+pub(super) fn connection(row: &Row<'_>, sealer: &Sealer) -> Result<Connection, StoreError> {
     let name: ConnectionId = id(row, "id")?;
     let sealed: Vec<u8> = plain(row, "sealed")?;
     Ok(Connection {
@@ -106,6 +106,18 @@ fn remove(c: &rusqlite::Connection, tenant: &TenantId, id: &ConnectionId, at: Ti
         revocations::append(c, &RevocationSubject::Session(session), at)?;
     }
     Ok(change(c, "DELETE FROM connections WHERE id = ?1", [id.as_str()])? > 0)
+}
+
+fn use_one(
+    c: &rusqlite::Connection,
+    purpose: &str,
+    id: &Digest,
+    now: Timestamp,
+    forget_at: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO used (purpose, id, forget_at) VALUES (?1, ?2, ?3)
+               ON CONFLICT (purpose, id) DO UPDATE SET forget_at = excluded.forget_at WHERE forget_at <= ?4";
+    Ok(change(c, sql, params![purpose, id, millis(forget_at), millis(now)])? > 0)
 }
 
 #[async_trait]
@@ -260,8 +272,17 @@ impl Connections for SqliteStore {
         forget_at: Timestamp,
     ) -> Result<bool, StoreError> {
         let (purpose, id) = (purpose.to_owned(), *id);
-        let sql = "INSERT INTO used (purpose, id, forget_at) VALUES (?1, ?2, ?3)
-                   ON CONFLICT (purpose, id) DO UPDATE SET forget_at = excluded.forget_at WHERE forget_at <= ?4";
-        self.write(move |c| Ok(change(c, sql, params![purpose, id, millis(forget_at), millis(now)])? > 0)).await
+        self.write(move |c| use_one(c, &purpose, &id, now, forget_at)).await
+    }
+
+    async fn use_each_once(
+        &self,
+        purpose: &str,
+        uses: &[(Digest, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        let (purpose, uses) = (purpose.to_owned(), uses.to_vec());
+        self.write(move |c| uses.iter().map(|(id, forget_at)| use_one(c, &purpose, id, now, *forget_at)).collect())
+            .await
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
-use sallyport_model::{Actor, ClientId, GrantId, TenantId, Timestamp};
+use sallyport_model::{Actor, AgentId, ClientId, GrantId, KeyBinding, TenantId, Timestamp};
 
 use super::{
     SqliteStore,
     error::taken,
     revocations,
-    rows::{all, change, damaged, id, millis, one, optional_time, parsed, plain, time},
+    rows::{all, change, damaged, from_json, id, json, millis, one, optional_json, optional_time, parsed, plain, time},
 };
 use crate::{Digest, Grant, Grants, NewRefresh, RevocationSubject, Rotation, StoreError};
 
@@ -35,6 +35,8 @@ fn grant(row: &Row<'_>) -> Result<Grant, StoreError> {
         id: id(row, "id")?,
         tenant: id(row, "tenant")?,
         subject: subject(row)?,
+        actors: from_json(row, "actors")?,
+        ancestors: from_json(row, "ancestors")?,
         client: id(row, "client")?,
         resource: plain(row, "resource")?,
         scopes: parsed(row, "scopes")?,
@@ -43,6 +45,7 @@ fn grant(row: &Row<'_>) -> Result<Grant, StoreError> {
         created_at: time(row, "created_at")?,
         expires_at: time(row, "expires_at")?,
         revoked_at: optional_time(row, "revoked_at")?,
+        bound_to: optional_json(row, "bound_to")?,
     })
 }
 
@@ -128,42 +131,71 @@ fn rotate(
     Ok(Rotation::Rotated(found.grant))
 }
 
+/// Whatever ends it may have come before it was stored: then it is born dead. An ancestor that is not stored, or
+/// ended before, ends it too.
+pub(super) const ADD: &str =
+    "INSERT INTO grants (id, tenant, subject_kind, subject_id, client, resource, scopes, session_id,
+                                       authenticated_at, created_at, expires_at, actors, ancestors, bound_to,
+                                       revoked_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?13, ?14, ?15,
+            coalesce(?12,
+                (SELECT min(replayed_at) FROM codes WHERE grant_id = ?1),
+                (SELECT ?10 FROM people WHERE ?3 = 'human' AND id = ?4 AND disabled = 1),
+                (SELECT min(r.at)
+                 FROM (SELECT 'grant' AS kind, ?1 AS id, ?9 AS since
+                       UNION ALL SELECT 'grant', value, 0 FROM json_each(?14)
+                       UNION ALL SELECT 'tenant', ?2, ?9
+                       UNION ALL SELECT 'session', ?8, ?9
+                       UNION ALL SELECT 'user', ?4, ?9 WHERE ?3 = 'human'
+                       UNION ALL SELECT 'agent', ?4, ?10 WHERE ?3 = 'agent'
+                       UNION ALL SELECT 'agent', value, ?10 FROM json_each(?13)
+                       UNION ALL SELECT 'client', ?5, ?10) s
+                 CROSS JOIN revocations r ON r.kind = s.kind AND r.id = s.id AND r.at >= s.since),
+                (SELECT min(coalesce(p.revoked_at, ?10))
+                 FROM json_each(?14) a LEFT JOIN grants p ON p.id = a.value
+                 WHERE p.id IS NULL OR p.revoked_at IS NOT NULL OR p.expires_at <= ?10)))";
+
+/// The plus keeps the index of the tenant out of it, which leads to very many more.
+pub(super) const ACTED: &str = "SELECT * FROM grants
+    WHERE id IN (SELECT grant_id FROM grant_actors WHERE agent = ?1) AND +tenant = ?2
+      AND revoked_at IS NULL AND expires_at > ?3
+    ORDER BY created_at DESC, id DESC";
+
+fn add(c: &Connection, grant: &Grant) -> Result<(), StoreError> {
+    let values = params![
+        grant.id.as_str(),
+        grant.tenant.as_str(),
+        subject_kind(&grant.subject),
+        grant.subject.id(),
+        grant.client.as_str(),
+        grant.resource,
+        grant.scopes.to_string(),
+        grant.session.as_str(),
+        millis(grant.authenticated_at),
+        millis(grant.created_at),
+        millis(grant.expires_at),
+        grant.revoked_at.map(millis),
+        json("actors", &grant.actors)?,
+        json("ancestors", &grant.ancestors)?,
+        grant.bound_to.as_ref().map(|key| json("key binding", key)).transpose()?,
+    ];
+    change(c, ADD, values).map_err(taken("grant"))?;
+    for agent in &grant.actors {
+        let sql = "INSERT OR IGNORE INTO grant_actors (agent, grant_id) VALUES (?1, ?2)";
+        change(c, sql, [agent.as_str(), grant.id.as_str()])?;
+    }
+    for ancestor in &grant.ancestors {
+        let sql = "INSERT OR IGNORE INTO grant_ancestors (ancestor, grant_id) VALUES (?1, ?2)";
+        change(c, sql, [ancestor.as_str(), grant.id.as_str()])?;
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Grants for SqliteStore {
     async fn add_grant(&self, grant: &Grant) -> Result<(), StoreError> {
         let grant = grant.clone();
-        self.write(move |c| {
-            // Whatever ends it may have come before it was stored: then it is born dead.
-            let sql = "INSERT INTO grants (id, tenant, subject_kind, subject_id, client, resource, scopes,
-                                           session_id, authenticated_at, created_at, expires_at, revoked_at)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
-                               coalesce(?12,
-                                   (SELECT min(replayed_at) FROM codes WHERE grant_id = ?1),
-                                   (SELECT ?10 FROM people WHERE ?3 = 'human' AND id = ?4 AND disabled = 1),
-                                   (SELECT min(at) FROM revocations
-                                    WHERE at >= ?9 AND (kind, id) IN
-                                              (VALUES ('grant', ?1), ('tenant', ?2), ('session', ?8))
-                                       OR at >= ?9 AND ?3 = 'human' AND kind = 'user' AND id = ?4
-                                       OR at >= ?10 AND ?3 = 'agent' AND kind = 'agent' AND id = ?4
-                                       OR at >= ?10 AND kind = 'client' AND id = ?5)))";
-            let values = params![
-                grant.id.as_str(),
-                grant.tenant.as_str(),
-                subject_kind(&grant.subject),
-                grant.subject.id(),
-                grant.client.as_str(),
-                grant.resource,
-                grant.scopes.to_string(),
-                grant.session.as_str(),
-                millis(grant.authenticated_at),
-                millis(grant.created_at),
-                millis(grant.expires_at),
-                grant.revoked_at.map(millis),
-            ];
-            change(c, sql, values).map_err(taken("grant"))?;
-            Ok(())
-        })
-        .await
+        self.write(move |c| add(c, &grant)).await
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
@@ -179,6 +211,25 @@ impl Grants for SqliteStore {
                    ORDER BY created_at DESC, id DESC";
         self.read(move |c| {
             all(c, sql, params![subject_kind(&subject), subject.id(), tenant.as_str(), millis(now)], grant)
+        })
+        .await
+    }
+
+    async fn grants_acted(&self, tenant: &TenantId, agent: &AgentId, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
+        let (tenant, agent) = (tenant.clone(), agent.clone());
+        self.read(move |c| all(c, ACTED, params![agent.as_str(), tenant.as_str(), millis(now)], grant)).await
+    }
+
+    async fn bind_grant(&self, grant: &GrantId, key: &KeyBinding, now: Timestamp) -> Result<bool, StoreError> {
+        let (id, key) = (grant.clone(), key.clone());
+        self.write(move |c| {
+            let written = json("key binding", &key)?;
+            let sql = "UPDATE grants SET bound_to = ?2
+                       WHERE id = ?1 AND bound_to IS NULL AND revoked_at IS NULL AND expires_at > ?3";
+            change(c, sql, params![id.as_str(), written, millis(now)])?;
+            Ok(by_id(c, &id)?.is_some_and(|grant| {
+                grant.bound_to.as_ref() == Some(&key) && grant.revoked_at.is_none() && grant.expires_at > now
+            }))
         })
         .await
     }

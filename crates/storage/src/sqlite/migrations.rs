@@ -12,6 +12,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_revocations_by_subject.sql", include_str!("../../../../migrations/sqlite/0002_revocations_by_subject.sql")),
     ("0003_register.sql", include_str!("../../../../migrations/sqlite/0003_register.sql")),
     ("0004_federation.sql", include_str!("../../../../migrations/sqlite/0004_federation.sql")),
+    ("0005_api_tokens.sql", include_str!("../../../../migrations/sqlite/0005_api_tokens.sql")),
+    ("0006_agents.sql", include_str!("../../../../migrations/sqlite/0006_agents.sql")),
+    ("0007_linked_accounts.sql", include_str!("../../../../migrations/sqlite/0007_linked_accounts.sql")),
 ];
 
 /// Marks the file as ours (`SALY`), so that a stranger's database is not migrated by mistake.
@@ -22,7 +25,11 @@ const CHECK_TEXT: &[u8] = b"sallyport";
 
 /// Brings the schema up to date, after making sure that the file is ours and that `sealer` fits.
 pub(super) fn migrate(connection: &mut Connection, sealer: &Sealer) -> Result<(), StoreError> {
-    for (version, (name, sql)) in (1i64..).zip(MIGRATIONS) {
+    migrate_by(connection, sealer, MIGRATIONS)
+}
+
+fn migrate_by(connection: &mut Connection, sealer: &Sealer, by: &[(&str, &str)]) -> Result<(), StoreError> {
+    for (version, (name, sql)) in (1i64..).zip(by) {
         // Immediate, and the version read inside: another process may be migrating the same file.
         let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let found = identify(&step, sealer)?;
@@ -82,6 +89,27 @@ mod tests {
         for (version, name) in (1..).zip(files) {
             assert!(name.starts_with(&format!("{version:04}_")), "{name}");
         }
+    }
+
+    /// What an earlier version stored is read as what it was: nobody acted for anybody.
+    #[test]
+    fn rows_from_before_agents_acted_for_people_read_back() {
+        let sealer = Sealer::new(&[1; 32]).unwrap();
+        let mut file = Connection::open_in_memory().unwrap();
+        migrate_by(&mut file, &sealer, &MIGRATIONS[..4]).unwrap();
+        file.execute_batch(
+            "INSERT INTO agents VALUES ('robot', 'acme', 'c', 'Robot', 'ann', '', 'files.read', '[]', 1, 0);
+             INSERT INTO grants VALUES ('g', 'acme', 'human', 'ann', 'c', 'r', 'files.read', 's', 1, 1, 9, NULL);
+             INSERT INTO codes VALUES (zeroblob(32), 'g', 'acme', 'ann', 'c', 'u', 'x', 'r', 'files.read', 's',
+                                       NULL, 1, 9, NULL, NULL)",
+        )
+        .unwrap();
+        migrate(&mut file, &sealer).unwrap();
+        let grant = super::super::grants::by_id(&file, &"g".parse().unwrap()).unwrap().unwrap();
+        assert_eq!((grant.actors, grant.ancestors, grant.bound_to, grant.revoked_at), (vec![], vec![], None, None));
+        let column = |sql: &str| file.query_row(sql, [], |row| row.get::<_, Option<String>>(0)).unwrap();
+        assert_eq!(column("SELECT bounds FROM agents WHERE last_used_at IS NULL").as_deref(), Some("{}"));
+        assert_eq!(column("SELECT dpop_jkt FROM codes"), None);
     }
 
     #[test]

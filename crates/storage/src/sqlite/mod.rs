@@ -4,6 +4,7 @@
 //! blocked. Private keys, data keys, passkeys and parked bodies are sealed (`seal`).
 
 mod agents;
+mod api_tokens;
 mod assessments;
 mod authorizations;
 mod catalogue;
@@ -15,6 +16,7 @@ mod directory;
 mod error;
 mod grants;
 mod keys;
+mod linked_accounts;
 mod migrations;
 mod notices;
 mod provisioning;

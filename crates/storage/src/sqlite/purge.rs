@@ -44,6 +44,12 @@ const ENDED: &[(&str, &str)] = &[
          AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = grants.id)",
     ),
     (
+        "linked_accounts",
+        "EXISTS (SELECT 1 FROM revocations r WHERE r.at >= linked_accounts.linked_at
+                 AND (r.kind = 'user' AND r.id = linked_accounts.user_id
+                      OR r.kind = 'tenant' AND r.id = linked_accounts.tenant))",
+    ),
+    (
         "clients",
         "source = 'dynamic' AND created_at <= ?2
          AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.client = clients.id)

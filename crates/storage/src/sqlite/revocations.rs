@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
-use sallyport_model::Timestamp;
+use sallyport_model::{ClientId, GrantId, Timestamp};
 
 use super::{
     SqliteStore,
@@ -54,20 +54,44 @@ fn cover(subject: &RevocationSubject) -> Cover {
     let cover = |grants, sessions, codes| Cover { grants, sessions, codes };
     match subject {
         RevocationSubject::Token(_) => cover(None, None, None),
-        RevocationSubject::Grant(_) => cover(Some("id = ?1"), None, Some("grant_id = ?1")),
+        RevocationSubject::Grant(_) => {
+            let made_out_of = "id = ?1 OR id IN (SELECT grant_id FROM grant_ancestors WHERE ancestor = ?1)";
+            cover(Some(made_out_of), None, Some("grant_id = ?1"))
+        }
         RevocationSubject::Session(_) => cover(Some("session_id = ?1"), Some("id = ?1"), Some("session_id = ?1")),
         RevocationSubject::User(_) => {
             cover(Some("subject_kind = 'human' AND subject_id = ?1"), Some("user_id = ?1"), Some("user_id = ?1"))
         }
-        RevocationSubject::Agent(_) => cover(Some("subject_kind = 'agent' AND subject_id = ?1"), None, None),
+        RevocationSubject::Agent(_) => {
+            let acts = "subject_kind = 'agent' AND subject_id = ?1
+                        OR id IN (SELECT grant_id FROM grant_actors WHERE agent = ?1)";
+            // Who has said yes to an agent has said it to its client.
+            let asked = "client IN (SELECT id FROM clients WHERE agent = ?1
+                                    UNION ALL SELECT client FROM agents WHERE id = ?1)";
+            cover(Some(acts), None, Some(asked))
+        }
         RevocationSubject::Client(_) => cover(Some("client = ?1"), None, Some("client = ?1")),
         RevocationSubject::Tenant(_) => cover(Some("tenant = ?1"), Some("tenant = ?1"), Some("tenant = ?1")),
     }
 }
 
+/// The living grants of a client out of which living grants of others were made. Those end with them, and the
+/// log says so of each: a token of theirs names its ancestors, not their clients.
+fn delegated(c: &Connection, client: &ClientId) -> Result<Vec<GrantId>, StoreError> {
+    let sql = "SELECT DISTINCT p.id AS id FROM grants p
+               JOIN grant_ancestors a ON a.ancestor = p.id JOIN grants g ON g.id = a.grant_id
+               WHERE p.client = ?1 AND p.revoked_at IS NULL AND g.revoked_at IS NULL ORDER BY p.id";
+    all(c, sql, [client.as_str()], |row| id(row, "id"))
+}
+
 /// Appends to the log and does what the revocation means for what is stored. Runs inside the
 /// caller's transaction; the counter's row is what makes epochs follow the order of commits.
 pub(super) fn append(c: &Connection, subject: &RevocationSubject, at: Timestamp) -> Result<u64, StoreError> {
+    if let RevocationSubject::Client(client) = subject {
+        for grant in delegated(c, client)? {
+            append(c, &RevocationSubject::Grant(grant), at)?;
+        }
+    }
     let (kind, id) = columns(subject);
     let at = millis(at);
     let epoch: i64 = c
@@ -76,16 +100,16 @@ pub(super) fn append(c: &Connection, subject: &RevocationSubject, at: Timestamp)
     change(c, "INSERT INTO revocations (epoch, kind, id, at) VALUES (?1, ?2, ?3, ?4)", params![epoch, kind, id, at])?;
     let cover = cover(subject);
     if let Some(which) = cover.grants {
-        let sql = format!("UPDATE grants SET revoked_at = ?2 WHERE {which} AND revoked_at IS NULL");
+        let sql = format!("UPDATE grants SET revoked_at = ?2 WHERE ({which}) AND revoked_at IS NULL");
         change(c, &sql, params![id, at])?;
     }
     if let Some(which) = cover.sessions {
-        let sql = format!("UPDATE browser_sessions SET ended_at = ?2 WHERE {which} AND ended_at IS NULL");
+        let sql = format!("UPDATE browser_sessions SET ended_at = ?2 WHERE ({which}) AND ended_at IS NULL");
         change(c, &sql, params![id, at])?;
     }
     // A code that waits would give tokens issued after `at`, which the log does not cover.
     if let Some(which) = cover.codes {
-        change(c, &format!("DELETE FROM codes WHERE {which} AND consumed_at IS NULL"), params![id])?;
+        change(c, &format!("DELETE FROM codes WHERE ({which}) AND consumed_at IS NULL"), params![id])?;
     }
     unsigned(epoch)
 }

@@ -85,6 +85,12 @@ pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &'static str
     serde_json::from_str(&value).map_err(|error| damaged(column, error))
 }
 
+/// The same, that may be absent.
+pub(super) fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: &'static str) -> Result<Option<T>, StoreError> {
+    let value: Option<String> = plain(row, column)?;
+    value.map(|value| serde_json::from_str(&value)).transpose().map_err(|error| damaged(column, error))
+}
+
 /// An enum of plain words, as [`word`] wrote it.
 pub(super) fn from_word<T: DeserializeOwned>(row: &Row<'_>, column: &'static str) -> Result<T, StoreError> {
     read_word(column, plain(row, column)?)

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{RevocationSubject, StoreError, Tenant, Tenants};
 
-fn tenant(row: &Row<'_>) -> Result<Tenant, StoreError> {
+pub(super) fn tenant(row: &Row<'_>) -> Result<Tenant, StoreError> {
     Ok(Tenant {
         id: id(row, "id")?,
         name: plain(row, "name")?,
@@ -32,6 +32,8 @@ const OWNED: &[&str] = &[
     "DELETE FROM codes WHERE tenant = ?1",
     "DELETE FROM grants WHERE tenant = ?1",
     "DELETE FROM browser_sessions WHERE tenant = ?1",
+    "DELETE FROM consents WHERE client IN
+     (SELECT c.id FROM clients c JOIN agents a ON a.id = c.agent WHERE a.tenant = ?1)",
     "DELETE FROM clients WHERE agent IN (SELECT id FROM agents WHERE tenant = ?1)",
     "DELETE FROM agents WHERE tenant = ?1",
     "DELETE FROM people WHERE tenant = ?1",

@@ -147,3 +147,26 @@ async fn nobody_rewrites_the_register() {
     }
     assert_eq!(store.standing(&held.upstream).await.unwrap().decided, Some(held));
 }
+
+#[tokio::test]
+async fn delegations_are_found_by_their_indexes() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("s.db")).unwrap();
+    let plans = [
+        (super::grants::ADD, &["revocations_by_subject"][..]),
+        (super::grants::ACTED, &["grant_actors USING PRIMARY KEY (agent=?)", "grants USING INDEX sqlite_autoindex"]),
+        (super::agents::WORKLOADS, &["agent_credentials_by_issuer"]),
+    ];
+    for (sql, expected) in plans {
+        let plan = store.read(move |c| {
+            let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let unknown = rusqlite::params_from_iter(vec![None::<String>; statement.parameter_count()]);
+            let rows = statement.query_map(unknown, |row| row.get::<_, String>("detail"))?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?.join("\n"))
+        });
+        let plan = plan.await.unwrap();
+        for index in expected {
+            assert!(plan.contains(index) && !plan.contains("SCAN grants") && !plan.contains("by_time"), "{plan}");
+        }
+    }
+}

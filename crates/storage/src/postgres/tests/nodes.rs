@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sallyport_model::{ClientId, DataKeyId, SessionId, TenantId, UserId};
+use sallyport_model::{AgentId, ClientId, DataKeyId, SessionId, TenantId, UserId};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
-    Authorizations, BrowserSession, BrowserSessions, CodeRecord, CodeUse, Connections, DataKey, Directory, Grants,
-    Keys, LockPolicy, NewRefresh, Parked, ParkedKind, Revocations, Rotation, Tenants,
+    Agent, AgentBounds, Agents, Authorizations, BrowserSession, BrowserSessions, CodeRecord, CodeUse, Connections,
+    DataKey, Directory, Grants, Keys, LockPolicy, NewRefresh, Parked, ParkedKind, Revocations, Rotation, Tenants,
 };
 
 /// Two nodes, as two processes would have them: with nothing in common but the database.
@@ -37,6 +37,25 @@ fn code(grant: &str) -> CodeRecord {
         nonce: None,
         authenticated_at: NOW,
         expires_at: Timestamp::from_secs(1_900_000_000),
+        dpop_jkt: None,
+    }
+}
+
+/// An agent whose client is that of [`grant`].
+fn robot() -> Agent {
+    Agent {
+        id: AgentId::new("robot").unwrap(),
+        tenant: TenantId::new("acme").unwrap(),
+        client: ClientId::new("editor").unwrap(),
+        name: "Robot".into(),
+        owner: None,
+        purpose: "tests".into(),
+        scopes: "files.read".parse().unwrap(),
+        resources: vec![],
+        created_at: NOW,
+        suspended: false,
+        bounds: AgentBounds::default(),
+        last_used_at: None,
     }
 }
 
@@ -212,9 +231,11 @@ async fn the_log_marks_what_it_alone_holds_dead_before_it_forgets() {
         RevocationSubject::Session(SessionId::new("s1").unwrap()),
         RevocationSubject::Client(ClientId::new("editor").unwrap()),
         RevocationSubject::Grant(GrantId::new("g1").unwrap()),
+        RevocationSubject::Agent(robot().id),
     ];
     let mut operator = operator(&url).await;
-    store.add_grant(&grant("g1", "ann")).await.unwrap();
+    let acted = Grant { actors: vec![robot().id], ..grant("g1", "ann") };
+    store.add_grant(&acted).await.unwrap();
     for subject in subjects {
         let id = GrantId::new("g1").unwrap();
         store.revoke(&subject, NOW).await.unwrap();
@@ -226,6 +247,80 @@ async fn the_log_marks_what_it_alone_holds_dead_before_it_forgets() {
         assert_eq!(count(&mut operator, "SELECT count(*) FROM grants WHERE revoked_at IS NULL").await, 0);
         sqlx::raw_sql("UPDATE grants SET revoked_at = NULL").execute(&mut operator).await.unwrap();
         assert_eq!(store.grant(&id).await.unwrap().unwrap().revoked_at, None, "the operator's own doing");
+    }
+}
+
+/// A grant that was made out of one that dies at this very moment on another node, and got no mark.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_out_of_the_dead_is_dead() {
+    let url = migrated().await;
+    let store = connect(&url).await.unwrap();
+    let mut operator = operator(&url).await;
+    let subjects = [
+        RevocationSubject::Grant(GrantId::new("g1").unwrap()),
+        RevocationSubject::Client(ClientId::new("editor").unwrap()),
+    ];
+    let child = Grant {
+        actors: vec![robot().id],
+        ancestors: vec![GrantId::new("g1").unwrap()],
+        client: ClientId::new("another").unwrap(),
+        ..grant("g2", "ann")
+    };
+    store.add_grant(&grant("g1", "ann")).await.unwrap();
+    store.add_grant(&child).await.unwrap();
+    for subject in subjects {
+        store.revoke(&subject, NOW).await.unwrap();
+        for unmarked in ["UPDATE grants SET revoked_at = NULL", "UPDATE grants SET revoked_at = NULL WHERE id = 'g2'"] {
+            sqlx::raw_sql(unmarked).execute(&mut operator).await.unwrap();
+            assert_eq!(store.grant(&child.id).await.unwrap().unwrap().revoked_at, Some(NOW), "{subject:?}: {unmarked}");
+        }
+        store.prune_revocations(NOW.plus(Duration::from_millis(1))).await.unwrap();
+        assert_eq!(store.grant(&child.id).await.unwrap().unwrap().revoked_at, Some(NOW), "{subject:?}");
+        sqlx::raw_sql("UPDATE grants SET revoked_at = NULL").execute(&mut operator).await.unwrap();
+        assert_eq!(store.grant(&child.id).await.unwrap().unwrap().revoked_at, None, "the operator's own doing");
+    }
+}
+
+/// Among very many grants that nobody acts under, those of an agent and those made out of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn delegations_are_found_by_their_indexes() {
+    let url = migrated().await;
+    let mut operator = operator(&url).await;
+    let now = NOW.as_millis();
+    let fill = format!(
+        "INSERT INTO grants (id, tenant, subject_kind, subject_id, client, resource, scopes, session_id,
+                             authenticated_at, created_at, expires_at, actors, ancestors)
+         SELECT 'g' || n, 'acme', 'human', 'u' || n % 5000, 'editor', 'r', 'files.read', 's' || n,
+                {now}, {now}, {now} + 9999999,
+                CASE WHEN n % 20 = 0 THEN ARRAY['a' || n % 1000] ELSE '{{}}' END,
+                CASE WHEN n % 40 = 0 THEN ARRAY['g' || n - 20] ELSE '{{}}' END FROM generate_series(1, 60000) n;
+         INSERT INTO revocations SELECT n, 'token', 't' || n, {now} FROM generate_series(1, 20000) n;
+         ANALYZE"
+    );
+    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&mut operator).await.unwrap();
+    let plans = [
+        (
+            "SELECT id FROM grants WHERE (subject_kind = 'agent' AND subject_id = ANY (ARRAY['a20']) OR actors <> '{}' AND actors && ARRAY['a20']) AND revoked_at IS NULL LIMIT 2000",
+            "grants_by_actor",
+        ),
+        (
+            "SELECT id FROM grants WHERE (id = ANY (ARRAY['g20']) OR ancestors <> '{}' AND ancestors && ARRAY['g20']) AND revoked_at IS NULL LIMIT 2000",
+            "grants_by_ancestor",
+        ),
+        (
+            "SELECT * FROM standing_grants WHERE actors <> '{}' AND actors @> ARRAY['a20'] AND tenant = 'acme' AND revoked_at IS NULL AND expires_at > 1 ORDER BY created_at DESC, id DESC",
+            "grants_by_actor",
+        ),
+        ("SELECT * FROM standing_grants WHERE id = 'g40'", "grants_pkey"),
+    ];
+    for (query, index) in plans {
+        let sql = format!("EXPLAIN {query}");
+        let lines = super::super::rows::all(&mut operator, &sql, vec![], |row| {
+            super::super::rows::plain::<String>(row, "QUERY PLAN")
+        });
+        let plan = lines.await.unwrap().join("\n");
+        println!("{plan}");
+        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{query}\n{plan}");
     }
 }
 
@@ -282,6 +377,17 @@ async fn steps_of_every_kind_at_once_all_come_to_an_end() {
                 Ok(()) | Err(StoreError::Exists("grant")) => {}
                 Err(error) => panic!("{error}"),
             }
+            if n % 4 == 0 {
+                let made_out_of_it = Grant {
+                    actors: vec![robot().id],
+                    ancestors: vec![family.clone()],
+                    ..grant(&format!("child-{n}"), "ann")
+                };
+                node.add_grant(&made_out_of_it).await.unwrap();
+                node.put_agent(&robot()).await.unwrap();
+                let proofs: Vec<_> = (0..10).map(|id| (digest(3, (n * 7 + id) % 30), NOW)).collect();
+                node.use_each_once("proof", &proofs, NOW).await.unwrap();
+            }
             match node.add_code(&digest(1, n), &code(&id)).await {
                 Ok(()) | Err(StoreError::Missing("living grant")) => {}
                 Err(error) => panic!("{error}"),
@@ -295,12 +401,14 @@ async fn steps_of_every_kind_at_once_all_come_to_an_end() {
                 let grace = Duration::from_secs(u64::from(n % 3 > 0));
                 node.rotate_refresh(&refresh(first).token, &client, &refresh(first + 1 + n), NOW, grace).await.unwrap();
             }
-            match n % 6 {
+            match n % 8 {
                 0 => node.revoke(&RevocationSubject::User(UserId::new("ann").unwrap()), NOW).await.map(|_| ()),
                 1 => node.revoke(&RevocationSubject::Tenant(TenantId::new("acme").unwrap()), NOW).await.map(|_| ()),
                 2 => node.revoke_once(&RevocationSubject::Grant(family), NOW).await.map(|_| ()),
                 3 => node.purge(NOW.plus(Duration::from_secs(60))).await.map(|_| ()),
                 4 => node.revoke(&RevocationSubject::Client(client), NOW).await.map(|_| ()),
+                5 => node.revoke(&RevocationSubject::Agent(robot().id), NOW).await.map(|_| ()),
+                6 => node.remove_agent(&robot().tenant, &robot().id, NOW).await.map(|_| ()),
                 _ => node.prune_revocations(NOW).await.map(|_| ()),
             }
             .unwrap();

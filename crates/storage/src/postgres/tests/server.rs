@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use sallyport_model::AgentId;
 use sqlx::Row;
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
-    Admission, AdmissionDecision, Assessments, Catalogue, Clients, Definition, DefinitionKind, Directory, Revocations,
-    Tenant, Tenants,
+    Admission, AdmissionDecision, AgentBounds, Agents, Assessments, Catalogue, Clients, Definition, DefinitionKind,
+    Directory, Grants, Revocations, Tenant, Tenants,
 };
 
 fn tenant(n: usize, name: &str) -> Tenant {
@@ -38,7 +39,7 @@ async fn another_master_key_a_newer_schema_and_a_strangers_database_are_refused(
     let other = PostgresStore::connect(&url, Zeroizing::new([8; 32])).await;
     assert!(matches!(other, Err(StoreError::WrongMasterKey)), "{other:?}");
     sql(&url, "UPDATE sallyport_schema SET version = 999").await.unwrap();
-    assert!(matches!(connect(&url).await, Err(StoreError::TooNew { found: 999, known: 1 })));
+    assert!(matches!(connect(&url).await, Err(StoreError::TooNew { found: 999, known: 4 })));
 
     let theirs = empty().await;
     sql(&theirs, "CREATE TABLE bookmarks (url text)").await.unwrap();
@@ -123,6 +124,31 @@ async fn a_migration_by_another_node_breaks_no_statement_of_this_one() {
         sql(&url, &format!("ALTER TABLE tenants ADD COLUMN more{n} text")).await.unwrap();
         assert_eq!(store.tenants().await.unwrap().len(), n + 1, "its prepared statement has another result now");
     }
+}
+
+/// What an earlier version stored is read as what it was: nobody acted for anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_from_before_agents_acted_for_people_read_back() {
+    let url = empty().await;
+    sql(&url, include_str!("../../../../../migrations/postgres/0001_initial.sql")).await.unwrap();
+    let seal = crate::seal::Sealer::new(&KEY).unwrap().seal("meta", b"seal_check", b"sallyport").unwrap();
+    let seal: String = seal.iter().map(|byte| format!("{byte:02x}")).collect();
+    let rows = format!(
+        "CREATE TABLE sallyport_schema (version BIGINT NOT NULL); INSERT INTO sallyport_schema VALUES (1);
+         INSERT INTO meta VALUES ('seal_check', decode('{seal}', 'hex'));
+         INSERT INTO agents VALUES ('robot', 'acme', 'c', 'Robot', 'ann', '', 'files.read', '[]', 1, FALSE);
+         INSERT INTO grants VALUES ('g1', 'acme', 'human', 'ann', 'c', 'r', 'files.read', 's', 1, 1, 9, NULL),
+                                   ('g2', 'acme', 'human', 'ann', 'c', 'r', 'files.read', 's', 1, 1, 9, NULL);
+         INSERT INTO revocations VALUES (1, 'grant', 'g2', 5)"
+    );
+    sql(&url, &rows).await.unwrap();
+    let store = connect(&url).await.unwrap();
+    let grant = async |id: &str| store.grant(&GrantId::new(id).unwrap()).await.unwrap().unwrap();
+    let old = grant("g1").await;
+    assert_eq!((old.actors, old.ancestors, old.bound_to, old.revoked_at), (vec![], vec![], None, None));
+    assert_eq!(grant("g2").await.revoked_at, Some(Timestamp::from_millis(5)), "dead by the log alone, as before");
+    let robot = store.agent(&AgentId::new("robot").unwrap()).await.unwrap().unwrap();
+    assert_eq!((robot.bounds, robot.last_used_at), (AgentBounds::default(), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

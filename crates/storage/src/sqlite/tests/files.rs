@@ -85,7 +85,7 @@ async fn another_master_key_a_newer_schema_and_a_strangers_file_are_refused() {
     let newer = rusqlite::Connection::open(&path).unwrap();
     newer.pragma_update(None, "user_version", 999).unwrap();
     drop(newer);
-    assert!(matches!(open(&path), Err(StoreError::TooNew { found: 999, known: 4 })));
+    assert!(matches!(open(&path), Err(StoreError::TooNew { found: 999, known: 7 })));
 
     let strange = directory.path().join("strange.db");
     std::fs::write(&strange, "this is not a database, but long enough to be read as one".repeat(40)).unwrap();
