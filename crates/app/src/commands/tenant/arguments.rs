@@ -172,6 +172,24 @@ pub struct Set {
     /// Whether its people may not sign in with passwords kept here.
     #[arg(long, group = "what", value_name = "true|false")]
     pub federated_only: Option<bool>,
+    /// How long a grant lives at most under which an agent acts for a person; 0: as the operator says.
+    #[arg(long, group = "what", value_name = "N")]
+    pub delegation_seconds: Option<u64>,
+    /// How long a credential of an agent lives at most; 0: as the operator says.
+    #[arg(long, group = "what", value_name = "N")]
+    pub agent_credential_seconds: Option<u64>,
+    /// How many agents may stand in one chain, at most 8; 0: none acts for a person. Two without it.
+    #[arg(long, group = "what", value_name = "N")]
+    pub agent_depth: Option<u8>,
+    /// Whether every token must be bound to a key (DPoP or mTLS).
+    #[arg(long, group = "what", value_name = "true|false")]
+    pub sender_bound: Option<bool>,
+    /// Whether agents may use secrets instead of keys.
+    #[arg(long, group = "what", value_name = "true|false")]
+    pub agent_secrets: Option<bool>,
+    /// Whether people may make agents for themselves.
+    #[arg(long, group = "what", value_name = "true|false")]
+    pub personal_agents: Option<bool>,
 }
 
 /// `sallyport tenant domain …`
@@ -310,6 +328,9 @@ pub struct ConnectOidc {
     /// Do not ask the provider about the person at every refresh.
     #[arg(long)]
     pub do_not_ask_again: bool,
+    /// Take its word for clients without a browser: ID-JAGs (Enterprise-Managed Authorization, Cross App Access).
+    #[arg(long)]
+    pub id_jag: bool,
     /// Replace the connection of that name. Its id, its URLs and who is whom stay; so the issuer must.
     #[arg(long)]
     pub replace: bool,

@@ -3,44 +3,22 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Result;
+use sallyport_admin::tenancy::mapping::{self, Asserted, Preview, asserted_of, standard_of};
 use sallyport_identity::{
-    Profile, preview,
+    Profile,
     settings::{ConnectionSettings, Mapping, ScimAttribute},
 };
 use sallyport_model::TenantId;
-use sallyport_oauth::oidc::PresetId;
-use sallyport_storage::{Connection, Link, Tenant};
 use serde_json::{Value, json};
 
 use super::{
     answer::Answer,
     arguments::MappingOptions,
-    opened::{Opened, refused, shown, text},
+    opened::{Opened, refused, shown, told},
 };
 
-/// Characters of a claim's or a group's name.
-const MOST_NAME: usize = 256;
-/// Names in one list.
-const MOST_NAMES: usize = 500;
 /// Bytes of a file of claims.
 const MOST_FILE: u64 = 1 << 20;
-
-/// Claims or attributes by name, each with its values.
-type Asserted = BTreeMap<String, Vec<String>>;
-
-/// What a connection begins with.
-pub fn standard(preset: Option<PresetId>) -> Mapping {
-    let Some(preset) = preset else { return Mapping::saml() };
-    Mapping { groups: vec![preset.preset().groups_claim.to_owned()], ..Mapping::default() }
-}
-
-/// What the settings began with.
-fn standard_of(settings: &ConnectionSettings) -> Mapping {
-    match settings {
-        ConnectionSettings::Oidc(oidc) => standard(Some(PresetId::named(&oidc.preset).unwrap_or(PresetId::Standard))),
-        ConnectionSettings::Saml(_) => standard(None),
-    }
-}
 
 impl MappingOptions {
     /// Whether nothing was given.
@@ -55,24 +33,23 @@ impl MappingOptions {
             && !switches.contains(&true)
     }
 
-    /// `mapping` with what was given.
+    /// `mapping` with what was given; whether it can work is looked at where it is set.
     ///
     /// # Errors
-    /// When a name cannot be one, or a list is too long.
+    /// When a group would be called by two names.
     pub fn applied(&self, mut mapping: Mapping) -> Result<Mapping> {
-        replace(&mut mapping.admitted, "--admit-group", &self.admit_groups)?;
-        replace(&mut mapping.administrators, "--administrator-group", &self.administrator_groups)?;
-        replace(&mut mapping.email, "--email-claim", &self.email_claims)?;
-        replace(&mut mapping.name, "--name-claim", &self.name_claims)?;
-        replace(&mut mapping.groups, "--groups-claim", &self.groups_claims)?;
+        replace(&mut mapping.admitted, &self.admit_groups);
+        replace(&mut mapping.administrators, &self.administrator_groups);
+        replace(&mut mapping.email, &self.email_claims);
+        replace(&mut mapping.name, &self.name_claims);
+        replace(&mut mapping.groups, &self.groups_claims);
         if !self.rename_groups.is_empty() {
             mapping.rename_groups = renamed(&self.rename_groups)?;
         }
         if let Some(claim) = &self.email_verified_claim {
-            mapping.email_verified = Some(text("--email-verified-claim", claim, MOST_NAME)?);
+            mapping.email_verified = Some(claim.clone());
         }
         if let Some(scim) = &self.scim_match {
-            text("--scim-match", &scim.claim, MOST_NAME)?;
             mapping.scim = Some(scim.clone());
         }
         if self.no_scim_match {
@@ -80,47 +57,25 @@ impl MappingOptions {
         }
         mapping.create &= !self.no_create;
         mapping.link_by_email |= self.link_by_email;
-        if !mapping.create && mapping.scim.is_none() && !mapping.link_by_email {
-            let what = "nobody new could ever sign in: with it, say how those who are there are found, by --scim-match \
-                        or --link-by-email";
-            return Err(refused("--no-create", what));
-        }
         Ok(mapping)
     }
 }
 
-fn replace(list: &mut Vec<String>, option: &str, given: &[String]) -> Result<()> {
-    if given.is_empty() {
-        return Ok(());
+fn replace(list: &mut Vec<String>, given: &[String]) {
+    if !given.is_empty() {
+        *list = given.to_vec();
     }
-    if given.len() > MOST_NAMES {
-        return Err(refused(option, &format!("it is there more than {MOST_NAMES} times")));
-    }
-    let mut names = Vec::new();
-    for name in given {
-        let name = text(option, name, MOST_NAME)?;
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    *list = names;
-    Ok(())
 }
 
 fn renamed(given: &[(String, String)]) -> Result<BTreeMap<String, String>> {
-    let option = "--rename-group";
     let mut all = BTreeMap::new();
     for (from, to) in given {
-        let (from, to) = (text(option, from, MOST_NAME)?, text(option, to, MOST_NAME)?);
         if let Some(other) = all.insert(from.clone(), to.clone())
-            && other != to
+            && other != *to
         {
-            let what = format!("`{}` would be called both `{}` and `{}`", shown(&from), shown(&other), shown(&to));
-            return Err(refused(option, &what));
+            let what = format!("`{}` would be called both `{}` and `{}`", shown(from), shown(&other), shown(to));
+            return Err(refused("--rename-group", &what));
         }
-    }
-    if all.len() > MOST_NAMES {
-        return Err(refused(option, &format!("it is there more than {MOST_NAMES} times")));
     }
     Ok(all)
 }
@@ -133,24 +88,19 @@ pub async fn set(opened: &Opened, id: &TenantId, name: &str, reset: bool, option
         let what = "nothing is to change: give at least one, such as --admit-group staff, or --reset";
         return Err(refused("options of the mapping", what));
     }
-    let mut settings = ConnectionSettings::of(&connection)?;
-    let before = settings.mapping().clone();
-    let start = if reset { standard_of(&settings) } else { before.clone() };
-    let after = options.applied(start)?;
-    let json = json!({ "connection": connection.name, "before": before, "after": after });
+    let settings = ConnectionSettings::of(&connection)?;
+    let start = if reset { standard_of(&settings) } else { settings.mapping().clone() };
+    let name = connection.name.clone();
+    let done = mapping::set(opened.tenancy(), connection, options.applied(start)?).await.map_err(told)?;
+    let json = json!({ "connection": name, "before": done.before, "after": done.after });
     let mut lines = vec!["before:".to_owned()];
-    lines.extend(mapping_lines(&before));
-    if before == after {
+    lines.extend(mapping_lines(&done.before));
+    if done.before == done.after {
         let answer = Answer::done(json, lines);
         return Ok(answer.remark("Nothing changes: it is like that already."));
     }
     lines.push("after:".to_owned());
-    lines.extend(mapping_lines(&after));
-    *settings.mapping_mut() = after.clone();
-    let changed = Connection { settings: settings.to_json(), changed_at: opened.now(), ..connection };
-    let facts = json!({ "connection": changed.id, "before": before, "after": after });
-    opened.notice("tenant.set_mapping", Some(id), facts).await?;
-    opened.store().put_connection(&changed).await?;
+    lines.extend(mapping_lines(&done.after));
     let remark = "It counts from each person's next sign-in on. `sallyport tenant preview` shows what it makes of her.";
     Ok(Answer::done(json, lines).remark(remark))
 }
@@ -195,29 +145,29 @@ pub async fn preview_of(
 ) -> Result<Answer> {
     let tenant = opened.tenant(id).await?;
     let connection = opened.connection(&tenant, name).await?;
-    let settings = ConnectionSettings::of(&connection)?;
     let mut remarks = Vec::new();
-    let (source, told, asserted) = match file {
+    let person = match user {
+        Some(user) => Some(opened.person_of(id, user).await?),
+        None => None,
+    };
+    let given = match file {
+        None => None,
         Some(file) => {
             let (asserted, left_out) = read(file)?;
             if !left_out.is_empty() {
                 remarks
                     .push(format!("left out, being neither text nor a list of texts: {}", shown(&left_out.join(", "))));
             }
-            (json!({ "file": file.display().to_string() }), format!("{}", file.display()), asserted)
-        }
-        None => {
-            let link = last_seen(opened, &tenant, &connection, user).await?;
-            let asserted: Asserted = serde_json::from_str(&link.asserted)?;
-            let at = link.last_seen_at.to_string();
-            (json!({ "user": link.user, "at": at }), format!("{}, {at}", link.user), asserted)
+            Some((json!({ "file": file.display().to_string() }), asserted))
         }
     };
-    let profile = preview(settings.mapping(), &asserted);
+    let preview = mapping::preview_of(opened.tenancy(), &connection, given, person.as_ref()).await.map_err(told)?;
+    let Preview { asserted, source, profile, mapping } = preview;
+    let word = |name: &str| source[name].as_str().unwrap_or_default().to_owned();
+    let told = file.map_or_else(|| format!("{}, {}", word("user"), word("at")), |file| file.display().to_string());
     let lines = profile_lines(&told, &profile, &asserted);
     let json = json!({
-        "connection": connection.name, "source": source, "asserted": asserted, "mapping": settings.mapping(),
-        "profile": profile,
+        "connection": connection.name, "source": source, "asserted": asserted, "mapping": mapping, "profile": profile,
     });
     let answer = Answer::done(json, lines).remarks(remarks);
     Ok(if profile.admitted { answer } else { answer.no() })
@@ -242,32 +192,6 @@ fn profile_lines(told: &str, profile: &Profile, asserted: &Asserted) -> Vec<Stri
     lines
 }
 
-/// The last that was asserted at this connection: about one person, or about anybody.
-async fn last_seen(opened: &Opened, tenant: &Tenant, connection: &Connection, user: Option<&str>) -> Result<Link> {
-    let people = match user {
-        Some(user) => vec![opened.person_of(&tenant.id, user).await?],
-        None => opened.store().people(&tenant.id).await?,
-    };
-    let mut last: Option<Link> = None;
-    for person in people {
-        for link in opened.store().links(&person.id).await? {
-            let later = last.as_ref().is_none_or(|last| last.last_seen_at < link.last_seen_at);
-            if link.connection == connection.id && later {
-                last = Some(link);
-            }
-        }
-    }
-    last.ok_or_else(|| {
-        let who = user.map_or_else(|| "nobody".to_owned(), |user| format!("`{}` has not", shown(user)));
-        let has = if user.is_some() { "" } else { " has" };
-        let what = format!(
-            "{who}{has} signed in by {} yet: try it with --asserted FILE, a JSON object of claims or attributes",
-            shown(&connection.name)
-        );
-        refused(if user.is_some() { "--user" } else { "NAME" }, &what)
-    })
-}
-
 /// Claims or attributes of a file, and the names of those that are no texts.
 fn read(path: &Path) -> Result<(Asserted, Vec<String>)> {
     let wrong = |what: String| refused(&path.display().to_string(), &what);
@@ -280,25 +204,5 @@ fn read(path: &Path) -> Result<(Asserted, Vec<String>)> {
         let example = r#"{"email": "ann@acme.example", "groups": ["staff"]}"#;
         return Err(wrong(format!("it is no JSON object of claims: write one such as {example}")));
     };
-    let mut asserted = BTreeMap::new();
-    let mut left_out = Vec::new();
-    for (name, value) in members {
-        match texts(&value) {
-            Some(texts) => drop(asserted.insert(name, texts)),
-            None => left_out.push(name),
-        }
-    }
-    Ok((asserted, left_out))
-}
-
-fn texts(value: &Value) -> Option<Vec<String>> {
-    let one = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-        _ => None,
-    };
-    match value {
-        Value::Array(all) => all.iter().map(one).collect(),
-        other => one(other).map(|text| vec![text]),
-    }
+    Ok(asserted_of(members))
 }

@@ -1,16 +1,19 @@
 //! The store beside a running gate, for commands that change who may do what.
 //!
-//! Every change leaves a notice before it happens; the running gate puts notices into the audit log. No secret is
-//! ever part of one.
+//! The rules are `sallyport_admin::tenancy`, where the admin API has them from as well; here they work on the store
+//! alone. Every change leaves a notice before it happens; the running gate puts notices into the audit log.
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
-use sallyport_model::{
-    Actor, AgentId, AuditEvent, Clock, EventId, EventKind, Rng, SystemClock, SystemRng, TenantId, Timestamp, UserId,
+use anyhow::Result;
+use sallyport_admin::{
+    Fault, Refusal,
+    tenancy::{self, Author, Bounds, Noticed, Parts, Tenancy, people},
 };
+use sallyport_model::{Actor, AuditEvent, Clock, Rng, SystemClock, SystemRng, TenantId, Timestamp, UserId};
+use sallyport_proxy::catalogue::GATE_TENANT;
 use sallyport_storage::{BrowserSession, Connection, Grant, Person, Store, Tenant};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::{
     cli::Configured,
@@ -20,16 +23,12 @@ use crate::{
     secrets::MasterKey,
 };
 
-/// The most people whose grants are counted before all of a tenant or a client is ended: an end must not wait for
-/// figures.
-const MOST_COUNTED: usize = 1000;
+pub use sallyport_admin::tenancy::{Count, MOST_SESSIONS};
 
 /// A deployment's configuration and store.
 pub struct Opened {
     config: Config,
-    store: Arc<dyn Store>,
-    rng: Arc<dyn Rng>,
-    clock: Arc<dyn Clock>,
+    tenancy: Tenancy,
 }
 
 impl Opened {
@@ -53,7 +52,9 @@ impl Opened {
 
     /// Of what is open already.
     pub fn of(config: Config, store: Arc<dyn Store>, rng: Arc<dyn Rng>, clock: Arc<dyn Clock>) -> Self {
-        Self { config, store, rng, clock }
+        let journal = Arc::new(Noticed(Arc::clone(&store)));
+        let parts = Parts { store, clock, rng, journal, bounds: bounds(&config) };
+        Self { config, tenancy: Tenancy::new(Arc::new(parts), Author::Account(account())) }
     }
 
     /// The configuration.
@@ -61,29 +62,29 @@ impl Opened {
         &self.config
     }
 
+    /// The operations, in the name of whoever runs this process.
+    pub fn tenancy(&self) -> &Tenancy {
+        &self.tenancy
+    }
+
     /// The store.
     pub fn store(&self) -> &dyn Store {
-        self.store.as_ref()
+        self.tenancy.store()
     }
 
     /// Randomness.
     pub fn rng(&self) -> &dyn Rng {
-        self.rng.as_ref()
+        self.tenancy.rng()
     }
 
     /// The time. A revocation takes it anew: what was issued while the command counted must end too.
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.tenancy.now()
     }
 
     /// Scheme, host and port of the public listener.
     pub fn origin(&self) -> String {
-        self.config.server.origin()
-    }
-
-    /// Whether the configuration names this tenant, so that the gate makes it at every start.
-    pub fn is_configured(&self, id: &TenantId) -> bool {
-        self.config.tenants.iter().any(|tenant| tenant.id == *id)
+        self.tenancy.origin().to_owned()
     }
 
     /// A tenant that is there.
@@ -99,61 +100,27 @@ impl Opened {
 
     /// A tenant's connection by its name or id.
     pub async fn connection(&self, tenant: &Tenant, name: &str) -> Result<Connection> {
-        let all = self.store().connections(&tenant.id).await?;
-        let names = all.iter().map(|connection| shown(&connection.name)).collect::<Vec<_>>().join(", ");
-        let found = all.into_iter().find(|known| known.name == name || known.id.as_str() == name);
-        found.ok_or_else(|| {
-            let names = if names.is_empty() { "none".to_owned() } else { names };
-            let what = format!("{} has no connection `{}`; it has: {names}", tenant.id, shown(name));
-            refused("NAME", &what)
-        })
+        self.tenancy.connection(&tenant.id, name).await.map_err(told)
     }
 
     /// One person of a tenant by id, login or e-mail address.
     pub async fn person_of(&self, tenant: &TenantId, wanted: &str) -> Result<Person> {
-        let same = |text: &str| text.eq_ignore_ascii_case(wanted);
-        let people = self.store().people(tenant).await?;
-        let mut found = people.into_iter().filter(|person| {
-            person.id.as_str() == wanted || same(&person.login) || person.email.as_deref().is_some_and(same)
-        });
-        match (found.next(), found.next()) {
-            (Some(person), None) => Ok(person),
-            (Some(_), Some(_)) => {
-                let what = format!("more than one person of {tenant} is `{}`: name her id", shown(wanted));
-                Err(refused("--user", &what))
-            }
-            (None, _) => {
-                let what =
-                    format!("{tenant} has nobody `{}`; `sallyport tenant people {tenant}` lists them", shown(wanted));
-                Err(refused("--user", &what))
-            }
-        }
+        people::named(&self.tenancy, tenant, wanted).await.map_err(told)
     }
 
     /// Leaves the notice of a change that is about to happen: `facts` is an object of ids and choices.
     pub async fn notice(&self, action: &str, tenant: Option<&TenantId>, facts: Value) -> Result<()> {
-        let event = event(action, tenant, facts, self.rng(), self.now());
-        let text = serde_json::to_string(&event)?;
-        self.store().add_notice(&text).await.context("the change cannot be put on record, so it was not made")
+        self.tenancy.note(action, tenant, facts).await.map_err(told)
     }
 
     /// The living grants of a person or an agent.
     pub async fn grants_of(&self, tenant: &TenantId, subject: &Actor) -> Result<Vec<Grant>> {
-        Ok(self.store().grants_of(tenant, subject, self.now()).await?)
+        self.tenancy.grants_of(tenant, subject).await.map_err(told)
     }
 
     /// How many living grants there are in a tenant that `counts`.
-    pub async fn grants_in(&self, tenant: &TenantId, counts: impl Fn(&Grant) -> bool) -> Result<Count> {
-        let people = self.store().people(tenant).await?;
-        let agents = self.store().agents(tenant).await?;
-        let mut count = Count { number: 0, at_least: people.len() + agents.len() > MOST_COUNTED };
-        let human = |id: UserId| Actor::Human(id);
-        let machine = |id: AgentId| Actor::Agent(id);
-        let subjects = agents.into_iter().map(|agent| machine(agent.id));
-        for subject in subjects.chain(people.into_iter().map(|person| human(person.id))).take(MOST_COUNTED) {
-            count.number += self.grants_of(tenant, &subject).await?.iter().filter(|grant| counts(grant)).count();
-        }
-        Ok(count)
+    pub async fn grants_in(&self, tenant: &TenantId, counts: impl Fn(&Grant) -> bool + Sync) -> Result<Count> {
+        self.tenancy.grants_in(tenant, counts).await.map_err(told)
     }
 
     /// The living sessions of a tenant or of one of its people.
@@ -162,16 +129,24 @@ impl Opened {
     }
 }
 
+fn bounds(config: &Config) -> Bounds {
+    let lifetimes = config.oauth.lifetimes();
+    Bounds {
+        origin: config.server.origin(),
+        configured: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+        reserved: GATE_TENANT,
+        access_token: lifetimes.access_token.as_secs(),
+        refresh_idle: lifetimes.refresh_idle.as_secs(),
+        grant: lifetimes.grant.as_secs(),
+        delegation: lifetimes.delegation.as_secs(),
+        session: u64::from(config.identity.session_hours.max(1)) * 3600,
+        local_directory: config.identity.local_directory,
+    }
+}
+
 /// The event of a change by the operator.
 pub fn event(action: &str, tenant: Option<&TenantId>, facts: Value, rng: &dyn Rng, now: Timestamp) -> AuditEvent {
-    let mut event = AuditEvent::new(EventKind::Administered, EventId::mint(now, rng), now);
-    event.tenant = tenant.cloned();
-    if let Value::Object(facts) = facts {
-        event.facts.extend(facts);
-    }
-    event.facts.insert("action".to_owned(), json!(action));
-    event.facts.insert("by".to_owned(), json!(account()));
-    event
+    tenancy::event(action, tenant, facts, &Author::Account(account()), rng, now)
 }
 
 /// Who runs this process, as the operating system says: `ann (uid 1000)`.
@@ -186,36 +161,49 @@ fn account() -> String {
     name.map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
 }
 
-/// A number that may be a lower bound.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Count {
-    /// So many.
-    pub number: usize,
-    /// Or more.
-    pub at_least: bool,
-}
-
-impl Count {
-    /// Of a list that was asked for with a limit.
-    pub fn within(number: usize, limit: usize) -> Self {
-        Self { number, at_least: number >= limit }
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self { number: self.number + other.number, at_least: self.at_least || other.at_least }
+/// Why a change was not made, in the words of the command line: a field is an option here.
+pub fn told(fault: Fault) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => in_words(&refusal),
+        Fault::Elsewhere { what, remedy } => {
+            let remedy = remedy.map(|remedy| format!(": {remedy}")).unwrap_or_default();
+            anyhow::anyhow!("{}", shown(&format!("{what}{remedy}")))
+        }
+        fault => fault.into(),
     }
 }
 
-impl std::fmt::Display for Count {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}{}", if self.at_least { "at least " } else { "" }, self.number)
+fn in_words(refusal: &Refusal) -> anyhow::Error {
+    let what = sallyport_report::safe::line(&refusal.to_string(), 2000);
+    if refusal.field.is_empty() {
+        ConfigError::option("ID", &what).into()
+    } else {
+        refused(&option(refusal.field), &what)
     }
 }
 
-/// The most sessions that the store lists at once.
-pub const MOST_SESSIONS: usize = 1000;
+/// Where a field of a request is on the command line.
+fn option(field: &str) -> String {
+    match field {
+        "tenant" | "id" => "ID".to_owned(),
+        "name" | "connection" => "NAME".to_owned(),
+        "domain" | "session" | "stream" => field.to_ascii_uppercase(),
+        "token" => "TOKEN_ID".to_owned(),
+        "scopes" => "--scope".to_owned(),
+        "demands.mfa" => "--require-mfa".to_owned(),
+        "protocol" => "--replace".to_owned(),
+        "mapping.admitted" => "--admit-group".to_owned(),
+        "mapping.administrators" => "--administrator-group".to_owned(),
+        "mapping.email" => "--email-claim".to_owned(),
+        "mapping.name" => "--name-claim".to_owned(),
+        "mapping.groups" => "--groups-claim".to_owned(),
+        "mapping.rename_groups" => "--rename-group".to_owned(),
+        "mapping.email_verified" => "--email-verified-claim".to_owned(),
+        "mapping.scim" => "--scim-match".to_owned(),
+        "mapping.create" => "--no-create".to_owned(),
+        other => format!("--{}", other.rsplit('.').next().unwrap_or(other).replace('_', "-")),
+    }
+}
 
 /// What cannot be done as it was asked; exit code 2.
 pub fn refused(option: &str, what: &str) -> anyhow::Error {
@@ -225,29 +213,4 @@ pub fn refused(option: &str, what: &str) -> anyhow::Error {
 /// A string of somebody else on one line of the terminal.
 pub fn shown(text: &str) -> String {
     sallyport_report::safe::line(text, 500)
-}
-
-/// A text that a person gave: something, on one line, at most `most` characters.
-pub fn text(option: &str, given: &str, most: usize) -> Result<String> {
-    let given = given.trim();
-    if given.is_empty() {
-        return Err(refused(option, "it is empty: write something that people recognise"));
-    }
-    if given.chars().any(char::is_control) {
-        return Err(refused(option, "it holds a control character: write one line of plain text"));
-    }
-    if given.chars().count() > most {
-        return Err(refused(option, &format!("it is longer than {most} characters: write less")));
-    }
-    Ok(given.to_owned())
-}
-
-/// A JSON object without the members that are null.
-pub fn present(value: Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            Value::Object(members.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
-        }
-        other => other,
-    }
 }

@@ -3,33 +3,26 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
-use sallyport_identity::{
-    settings::ConnectionSettings,
-    ssf::{
-        settings::{OpaqueSubject, StreamSettings},
-        setup::{
-            Added, NewEndpoint, NewStream, SetupFault, SignalSetup, VERIFICATION_PATIENCE, push_url, revocation_url,
-        },
-    },
+use sallyport_admin::tenancy::signals::{self, NewRevocationEndpoint, NewSignals, stream_json};
+use sallyport_identity::ssf::{
+    settings::OpaqueSubject,
+    setup::{VERIFICATION_PATIENCE, push_url},
 };
 use sallyport_model::{Secret, SignalStreamId, TenantId};
-use sallyport_oauth::signals::{TransmitterMetadata, transmitter::DefaultSubjects};
 use sallyport_outbound::{guard::SystemResolver, provider::ProviderClient};
-use sallyport_storage::{Connection, SignalDelivery, SignalStream, Tenant};
+use sallyport_storage::{Connection, SignalStream, Tenant};
 use serde_json::{Value, json};
 
 use super::{
     answer::{Answer, table},
     connect::Environment,
-    opened::{Opened, present, refused, shown, text},
+    opened::{Opened, refused, shown, told},
 };
 
 /// How often it is looked whether the verification event has come.
 const STEP: Duration = Duration::from_millis(250);
-/// Characters of a description.
-const MOST_DESCRIPTION: usize = 200;
 
 /// `sallyport tenant signals …`
 #[derive(Debug, Subcommand)]
@@ -143,17 +136,6 @@ fn providers(opened: &Opened) -> Result<ProviderClient> {
     Ok(ProviderClient::new(identity.providers(), Arc::new(SystemResolver), identity.provider_roots()?))
 }
 
-fn setup<'a>(opened: &'a Opened, providers: &'a ProviderClient, origin: &'a str) -> SignalSetup<'a> {
-    SignalSetup { providers, store: opened.store(), rng: opened.rng(), now: opened.now(), origin }
-}
-
-/// What went wrong at the transmitter, with what to do.
-fn told(fault: SetupFault) -> anyhow::Error {
-    let remedy = fault.remedy().map(|remedy| format!(": {remedy}")).unwrap_or_default();
-    let what = format!("{}{remedy}", shown(&fault.to_string()));
-    anyhow::Error::new(fault).context(what)
-}
-
 async fn add(opened: &Opened, asked: &Add, environment: Environment<'_>) -> Result<Answer> {
     let tenant = opened.tenant(&asked.id).await?;
     let connection = match &asked.connection {
@@ -164,30 +146,23 @@ async fn add(opened: &Opened, asked: &Add, environment: Environment<'_>) -> Resu
     let token = token.ok_or_else(|| {
         refused("--token-env", &format!("the variable {} of the environment is not set", shown(&asked.token_env)))
     })?;
-    let new = NewStream {
-        tenant: tenant.id.clone(),
-        connection: connection.as_ref().map(|connection| connection.id.clone()),
+    let new = NewSignals {
+        transmitter: asked.transmitter.clone(),
         token: Secret::new(token),
+        connection: connection.clone(),
         push: asked.push,
-        description: text("--description", &asked.description, MOST_DESCRIPTION)?,
+        description: asked.description.clone(),
         opaque: asked.opaque_subject.kept(),
         customer: asked.customer.clone(),
     };
-    let (providers, origin) = (providers(opened)?, opened.origin());
-    let setup = setup(opened, &providers, &origin);
-    let metadata = setup.metadata(&asked.transmitter).await.map_err(told)?;
-    let facts = json!({
-        "transmitter": metadata.issuer, "connection": new.connection, "delivery": if asked.push { "push" } else { "poll" },
-    });
-    opened.notice("tenant.signals.add", Some(&tenant.id), facts).await?;
-    let added = setup.add(&metadata, new).await.map_err(told)?;
-    let asked_for = setup.ask_verification(&metadata, &added.stream).await;
+    let providers = providers(opened)?;
+    let made = signals::add(opened.tenancy(), &providers, &tenant.id, new).await.map_err(told)?;
+    let (asked_for, origin) = (made.asked, opened.origin());
     let stream = match &asked_for {
-        Ok(true) => awaited(opened, &added.stream.id).await?.unwrap_or_else(|| added.stream.clone()),
-        _ => added.stream.clone(),
+        Ok(true) => awaited(opened, &made.stream.id).await?.unwrap_or(made.stream),
+        _ => made.stream,
     };
-    let answer = described(opened, &tenant, connection.as_ref(), &stream)?;
-    let answer = answer.remarks(remarks(&metadata, &added));
+    let answer = described(opened, &tenant, connection.as_ref(), &stream)?.remarks(made.remarks);
     Ok(match (asked_for, stream.verified_at) {
         (_, Some(at)) => answer.remark(format!("Verified at {at}: the transmitter reaches the gate.")),
         (Ok(false), None) => answer.remark("The transmitter has no verification endpoint: have it send a test event."),
@@ -226,44 +201,18 @@ async fn awaited(opened: &Opened, id: &SignalStreamId) -> Result<Option<SignalSt
     Ok(stream)
 }
 
-/// What an administrator should know of what the transmitter offers.
-fn remarks(metadata: &TransmitterMetadata, added: &Added) -> Vec<String> {
-    let mut all = Vec::new();
-    let missing = &added.configuration.events_missing;
-    if !missing.is_empty() {
-        let names: Vec<&str> = missing.iter().filter_map(|event| event.rsplit('/').next()).collect();
-        all.push(format!("The transmitter will not send: {}.", names.join(", ")));
-    }
-    if metadata.default_subjects == DefaultSubjects::None {
-        let what = "At this transmitter a new stream is about nobody: add the people, or everybody, to it there.";
-        all.push(what.to_owned());
-    }
-    all
-}
-
 async fn revocation_endpoint(opened: &Opened, asked: &RevocationEndpoint) -> Result<Answer> {
     let tenant = opened.tenant(&asked.id).await?;
     let connection = opened.connection(&tenant, &asked.connection).await?;
-    let (own, client_id) = match ConnectionSettings::of(&connection)? {
-        ConnectionSettings::Oidc(oidc) => (Some(oidc.issuer.as_str().to_owned()), Some(oidc.client_id)),
-        ConnectionSettings::Saml(_) => (None, None),
-    };
-    let issuer = if asked.bearer { None } else { asked.issuer.clone().or(own) };
-    if issuer.is_none() && !asked.bearer {
-        let what = "a SAML connection has no issuer of tokens: say who signs them, or use --bearer";
-        return Err(refused("--issuer", what));
-    }
-    let new = NewEndpoint {
-        tenant: tenant.id.clone(),
-        connection: Some(connection.id.clone()),
-        client_id: issuer.as_ref().and(client_id),
-        issuer,
+    let new = NewRevocationEndpoint {
+        connection: connection.clone(),
+        issuer: asked.issuer.clone(),
+        bearer: asked.bearer,
         opaque: asked.opaque_subject.kept(),
     };
-    let facts = json!({ "connection": connection.id, "issuer": new.issuer });
-    opened.notice("tenant.signals.revocation_endpoint", Some(&tenant.id), present(facts)).await?;
-    let (providers, origin) = (providers(opened)?, opened.origin());
-    let (stream, bearer) = setup(opened, &providers, &origin).revocation_endpoint(new).await.map_err(told)?;
+    let providers = providers(opened)?;
+    let made = signals::revocation_endpoint(opened.tenancy(), &providers, new).await;
+    let (stream, bearer) = made.map_err(told)?;
     let mut answer = described(opened, &tenant, Some(&connection), &stream)?;
     if let Some(bearer) = bearer {
         answer.json["token"] = json!(bearer.expose());
@@ -279,7 +228,7 @@ async fn list(opened: &Opened, id: &TenantId) -> Result<Answer> {
     let (mut values, mut rows) = (Vec::new(), Vec::new());
     for stream in opened.store().streams(Some(id)).await? {
         let connection = connections.iter().find(|known| Some(&known.id) == stream.connection.as_ref());
-        let value = stream_json(opened, connection, &stream)?;
+        let value = stream_json(opened.tenancy(), connection, &stream).map_err(told)?;
         let cell = |name: &str| value[name].as_str().map_or_else(|| "-".to_owned(), shown);
         rows.push(
             ["id", "delivery", "issuer", "connection", "verified_at", "last_event_at", "last_fault"].map(cell).to_vec(),
@@ -293,14 +242,9 @@ async fn list(opened: &Opened, id: &TenantId) -> Result<Answer> {
 
 async fn remove(opened: &Opened, id: &TenantId, wanted: &str) -> Result<Answer> {
     opened.tenant(id).await?;
-    let streams = opened.store().streams(Some(id)).await?;
-    let Some(stream) = streams.into_iter().find(|stream| stream.id.as_str() == wanted) else {
-        let what = format!("{id} has no stream `{}`; `sallyport tenant signals list {id}` lists them", shown(wanted));
-        return Err(refused("STREAM", &what));
-    };
-    opened.notice("tenant.signals.remove", Some(id), json!({ "stream": stream.id })).await?;
-    let (providers, origin) = (providers(opened)?, opened.origin());
-    let there = setup(opened, &providers, &origin).remove(&stream).await.context("the stream could not be removed")?;
+    let stream = signals::find(opened.tenancy(), id, wanted).await.map_err(told)?;
+    let providers = providers(opened)?;
+    let there = signals::remove(opened.tenancy(), &providers, &stream).await.map_err(told)?;
     let json = json!({ "id": stream.id, "removed": true, "removed_at_transmitter": there.is_none() });
     let answer = Answer::done(json, [format!("{}: removed", stream.id)]);
     Ok(match there {
@@ -315,7 +259,7 @@ fn described(
     connection: Option<&Connection>,
     stream: &SignalStream,
 ) -> Result<Answer> {
-    let json = stream_json(opened, connection, stream)?;
+    let json = stream_json(opened.tenancy(), connection, stream).map_err(told)?;
     let mut lines = vec![format!("stream:     {} of {}", stream.id, tenant.id)];
     for (name, title) in
         [("issuer", "issuer"), ("delivery", "delivery"), ("connection", "connection"), ("endpoint", "endpoint")]
@@ -323,30 +267,6 @@ fn described(
         lines.extend(json[name].as_str().map(|value| format!("{:<12}{}", format!("{title}:"), shown(value))));
     }
     Ok(Answer::done(json, lines))
-}
-
-fn stream_json(opened: &Opened, connection: Option<&Connection>, stream: &SignalStream) -> Result<Value> {
-    let settings = StreamSettings::of(stream)?;
-    let endpoint = match stream.delivery {
-        SignalDelivery::Push => Some(push_url(&opened.origin(), &stream.id)),
-        SignalDelivery::Poll => settings.poll_endpoint.as_ref().map(|endpoint| endpoint.to_string()),
-        SignalDelivery::TokenRevocation => Some(revocation_url(&opened.origin(), &stream.id)),
-    };
-    Ok(present(json!({
-        "id": stream.id,
-        "delivery": stream.delivery,
-        "issuer": settings.signer.map(|signer| signer.issuer),
-        "connection": connection.map(|connection| &connection.name),
-        "endpoint": endpoint,
-        "stream_id": settings.stream_id,
-        "audience": settings.audience,
-        "events": settings.events,
-        "client_id": settings.client_id,
-        "created_at": stream.created_at.to_string(),
-        "verified_at": stream.verified_at.map(|at| at.to_string()),
-        "last_event_at": stream.last_event_at.map(|at| at.to_string()),
-        "last_fault": stream.last_fault,
-    })))
 }
 
 #[cfg(test)]

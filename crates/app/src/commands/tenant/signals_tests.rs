@@ -7,7 +7,7 @@ use axum::{Json, Router, extract::Request, response::IntoResponse};
 use clap::Parser as _;
 use http::{Method, StatusCode};
 use sallyport_model::{ManualClock, SeededRng, Timestamp};
-use sallyport_storage::{Notices as _, Signals as _, SqliteStore, Tenant, Tenants as _};
+use sallyport_storage::{Notices as _, SignalDelivery, Signals as _, SqliteStore, Tenant, Tenants as _};
 
 use super::*;
 use crate::{

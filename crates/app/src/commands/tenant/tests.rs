@@ -183,6 +183,9 @@ impl Bench {
             created_at: before,
             expires_at: NOW.plus(std::time::Duration::from_secs(3600)),
             revoked_at: None,
+            actors: Vec::new(),
+            ancestors: Vec::new(),
+            bound_to: None,
         };
         self.store.add_grant(&grant).await.unwrap();
     }

@@ -126,7 +126,7 @@ async fn an_openid_connection_that_cannot_work_is_refused_and_nothing_is_kept() 
         (oidc("google", "https://accounts.google.com", "--organisation beta.example --require-mfa"), "2-Step"),
         (oidc("standard", "https://idp.example", "--organisation beta.example"), "leave it out"),
         (oidc("standard", "https://idp.example", "--scope a+b"), "is no scope"),
-        (oidc("standard", "https://idp.example", "--acr a+b"), "repeat the option"),
+        (oidc("standard", "https://idp.example", "--acr a+b"), "has a space in it"),
         (oidc("standard", "https://idp.example", "--no-create --no-scim-match"), "nobody new"),
         (oidc("standard", "https://idp.example", "").replace("SECRET", "NOWHERE"), "export it before"),
         (oidc("standard", "https://idp.example", "").replace("--client-id x", "--client-id +"), "it is empty"),

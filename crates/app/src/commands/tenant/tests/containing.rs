@@ -4,8 +4,8 @@ use super::*;
 
 use sallyport_model::AgentId;
 use sallyport_storage::{
-    Agent, Agents as _, ApplicationType, ClientAuthMethod, ClientRecord, ClientSource, Clients as _, RevocationSubject,
-    Revocations as _,
+    Agent, AgentBounds, Agents as _, ApplicationType, ClientAuthMethod, ClientRecord, ClientSource, Clients as _,
+    RevocationSubject, Revocations as _,
 };
 use serde_json::json;
 
@@ -39,6 +39,8 @@ async fn bench() -> Bench {
         resources: Vec::new(),
         created_at: NOW,
         suspended: false,
+        bounds: AgentBounds::default(),
+        last_used_at: None,
     };
     bench.store.put_agent(&agent).await.unwrap();
     bench.signed_in("beta", "ann", "s1", None).await;

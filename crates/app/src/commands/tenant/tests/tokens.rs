@@ -4,10 +4,9 @@ use super::*;
 
 use std::time::Duration;
 
+use sallyport_admin::tenancy::sha256;
 use sallyport_storage::Provisioning as _;
 use serde_json::json;
-
-use crate::commands::tenant::token::sha256;
 
 #[tokio::test]
 async fn a_token_is_shown_once_kept_as_a_digest_and_ends() {
