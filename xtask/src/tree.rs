@@ -9,7 +9,7 @@ pub(crate) struct Tree {
 }
 
 /// Where the checked files are; everything else in the root is not looked at.
-const FOLDERS: [&str; 5] = ["crates", "xtask", "docs", "tests", "test-lab"];
+const FOLDERS: [&str; 6] = ["crates", "fuzz", "xtask", "docs", "tests", "test-lab"];
 const SKIPPED: [&str; 3] = ["target", "node_modules", ".test"];
 const READ: [&str; 4] = ["rs", "toml", "md", "snap"];
 

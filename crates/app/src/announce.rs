@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sallyport_model::{
-    AuditEvent, EventKind, PrincipalKind, Receipt, RecordError, Recorder,
+    AuditEvent, EventKind, Mark, Receipt, RecordError, Recorder,
     event::{CallFacts, OutcomeStatus},
 };
 
@@ -40,11 +40,12 @@ fn line(event: &AuditEvent) -> Option<String> {
     let who = event.who.as_ref().map_or_else(
         || "somebody".to_owned(),
         |who| {
-            let kind = match who.subject.kind() {
-                PrincipalKind::Human => "human",
-                PrincipalKind::Agent => "agent",
+            let mark = match who.mark() {
+                Mark::Human => "human",
+                Mark::Agent => "agent",
+                Mark::AgentForHuman => "agent for a human",
             };
-            format!("{kind} {}", who.subject.id().chars().take(8).collect::<String>())
+            format!("{mark} {}", who.subject.id().chars().take(8).collect::<String>())
         },
     );
     Some(format!("{who:<15} {what}{}", outcome(event)))

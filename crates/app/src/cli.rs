@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
+    agent::arguments::Agent,
+    api_token::ApiToken,
     assess::Assess,
     report::Report,
     tenant::arguments::{Contain, Tenant},
@@ -38,6 +40,10 @@ pub enum Command {
     Register(Register),
     /// Keep the customers of this deployment: domains, identity providers, provisioning, sessions.
     Tenant(Tenant),
+    /// Keep a tenant's agents: who answers for them, what they may do, what proves them.
+    Agent(Agent),
+    /// Make, list and revoke tokens of the admin API.
+    ApiToken(ApiToken),
     /// Add and list people of the local directory.
     #[command(subcommand)]
     User(User),
@@ -310,6 +316,22 @@ pub enum User {
         /// Read the password from standard input; without it, one is made and printed once.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Let somebody in nowhere any more, and end all that she has; her agents stop or pass to their successors.
+    Disable {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// Her login or id.
+        who: String,
+    },
+    /// Let her sign in again. Nothing that ended lives again, and her agents stay stopped.
+    Enable {
+        /// The configuration.
+        #[command(flatten)]
+        configured: Configured,
+        /// Her login or id.
+        who: String,
     },
     /// List a tenant's people.
     List {

@@ -15,6 +15,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use sallyport_admin::{
+    api::{AdminApi, Deps as AdminDeps},
+    tenancy::Bounds,
+};
 use sallyport_authserver::{AuthServer, AuthServerConfig, KeyRing};
 use sallyport_identity::{Identity, IdentityConfig};
 use sallyport_ledger::{CachedKeyring, Keyring, Log, LogConfig, LogRecorder, LogSigner, Recovery};
@@ -29,8 +33,9 @@ use sallyport_outbound::{
     stdio::Spawner,
 };
 use sallyport_proxy::{
-    Deps, Gate, GateConfig, Offered, RegisterView, RevocationView, Tenants,
-    upstream::{Connector, ConnectorOptions},
+    Deps, Gate, GateConfig, Offered, Possession, RegisterView, RevocationView, Tenants,
+    catalogue::GATE_TENANT,
+    upstream::{Connector, ConnectorOptions, TokensDeps, UpstreamTokens},
 };
 use sallyport_storage::{PostgresStore, Store, StoreError, Tenant, sqlite::SqliteStore};
 use sallyport_web::{Branding, CsrfKey, Shell};
@@ -40,12 +45,15 @@ use url::Url;
 
 use crate::{
     announce::Announce,
-    kept,
+    health, kept,
     keyring::StoreKeyring,
-    notices, orphans,
+    linking::{self, LateSigner},
+    notices,
+    offer::GateOffer,
+    orphans,
     register::{Demand, assessor::Assessor, logging::Records, reassess::Schedule},
     secrets::MasterKey,
-    wiring::{GateResources, GuardedDocuments},
+    wiring::{GateResources, GuardedDocuments, PlatformDocuments},
 };
 
 /// What a deployment is made of, valid.
@@ -123,6 +131,7 @@ pub struct Deployment {
     register: Arc<RegisterView>,
     reassess: Option<(Duration, Assessor)>,
     public: Router,
+    admin: AdminApi,
     spawner: Spawner,
     tasks: tokio::task::JoinSet<()>,
     /// While they are held, revocations and the register's changes are learned of.
@@ -207,6 +216,11 @@ impl Deployment {
         self.public.clone()
     }
 
+    /// The private routes: health, figures, the admin API.
+    pub fn private(&self) -> Router {
+        health::router(self.gate.clone(), self.log.clone()).merge(self.admin.router())
+    }
+
     /// Starts what runs beside requests: polling, sweeping, flushing, key rotation, catalogues.
     pub async fn start(&mut self) -> Result<()> {
         self.revocations.poll(self.store.as_ref()).await.context("the revocation log cannot be read")?;
@@ -227,6 +241,7 @@ impl Deployment {
         };
         self.tasks.spawn(notices::keep_recording(noticed));
         self.tasks.spawn(self.identity.clone().keep_polling_signals());
+        self.tasks.spawn(self.identity.clone().keep_settling_agents());
         self.tasks.spawn(keep_purging(store, Arc::clone(&self.revocations), clock, self.revocation_life));
         self.record(EventKind::Started, json!({ "version": env!("CARGO_PKG_VERSION") })).await
     }
@@ -298,7 +313,46 @@ struct Base {
 }
 
 impl Base {
+    /// What the gate holds proofs of possession against. A nonce is for the server that gave it (RFC 9449 section 9):
+    /// the gate and the authorization server take none of one another's.
+    fn possession(&self, database: &Database, master_key: &MasterKey) -> Possession {
+        match database {
+            Database::File(_) => Possession::of_this_process(self.rng.as_ref()),
+            Database::Postgres(_) => {
+                Possession::shared(Arc::clone(&self.store), &master_key.derive("DPoP nonces of the gate v1"))
+            }
+        }
+    }
+
+    /// What fetches the gate's own credentials at upstreams.
+    fn upstream_tokens(&self, gate: &GateConfig, signer: Arc<LateSigner>) -> UpstreamTokens {
+        UpstreamTokens::new(TokensDeps {
+            issuer: gate.issuer.clone(),
+            public_url: gate.public_url.clone(),
+            signer,
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+            resolver: Arc::new(SystemResolver),
+        })
+    }
+
+    /// The pages on which people link accounts at upstreams.
+    fn linking(&self, gate: &Gate, identity: &Identity, tokens: Arc<UpstreamTokens>, shell: &Arc<Shell>) -> Router {
+        linking::router(linking::Deps {
+            gate: gate.clone(),
+            identity: identity.clone(),
+            tokens,
+            store: Arc::clone(&self.store),
+            recorder: Arc::clone(&self.recorder),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+            shell: Arc::clone(shell),
+        })
+    }
+
     async fn build(self, settings: Settings) -> Result<Deployment> {
+        let bounds = bounds(&settings);
         let csrf = CsrfKey::new(settings.master_key.derive("form tokens v1"));
         let shell = Arc::new(Shell::new(settings.public_url, settings.branding, csrf)?);
         let revocations = Arc::new(RevocationView::default());
@@ -308,30 +362,36 @@ impl Base {
         let register = Arc::new(RegisterView::new(settings.demand.minimum, names));
         let assessor = Assessor::new(&settings.gate.upstreams, Arc::clone(&self.clock), Arc::clone(&self.rng));
         let reassess = settings.demand.reassess_every.map(|every| (every, assessor));
-        let gate = Gate::new(
-            settings.gate,
-            Deps {
-                store: Arc::clone(&self.store),
-                recorder: Arc::clone(&self.recorder),
-                clock: Arc::clone(&self.clock),
-                rng: Arc::clone(&self.rng),
-                keys: keys.clone(),
-                connector: Arc::new(Connector::new(ConnectorOptions::default(), spawner.clone())),
-                revocations: Arc::clone(&revocations),
-                admission: register.clone(),
-            },
-        );
+        let possession = self.possession(&settings.database, &settings.master_key);
+        let signer = Arc::new(LateSigner::default());
+        let tokens = Arc::new(self.upstream_tokens(&settings.gate, signer.clone()));
+        let connector = Connector::with_tokens(ConnectorOptions::default(), spawner.clone(), Arc::clone(&tokens));
+        let nonce_key = settings.master_key.derive("DPoP nonces of the authorization server v1");
+        let deps = Deps {
+            store: Arc::clone(&self.store),
+            recorder: Arc::clone(&self.recorder),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+            keys: keys.clone(),
+            connector: Arc::new(connector),
+            revocations: Arc::clone(&revocations),
+            admission: register.clone(),
+        };
+        let gate = Gate::with_possession(settings.gate, deps, possession);
         gate.load_pins().await?;
+        let providers = ProviderClient::new(settings.providers, Arc::new(SystemResolver), settings.provider_roots);
+        let admins_way = providers.clone();
         let identity = Identity::new(sallyport_identity::Deps {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             rng: Arc::clone(&self.rng),
             recorder: Arc::clone(&self.recorder),
             strangers: gate.strangers().counts(),
-            providers: ProviderClient::new(settings.providers, Arc::new(SystemResolver), settings.provider_roots),
+            providers: providers.clone(),
             shell: Arc::clone(&shell),
             config: settings.identity,
         })?;
+        identity.know_offer(Arc::new(GateOffer(gate.clone())));
         let lifetimes = &settings.oauth.lifetimes;
         let revocation_life = REVOCATION_LIFE.max(lifetimes.grant + lifetimes.access_token);
         let documents = DocumentClient::new(settings.documents, Arc::new(SystemResolver), &[])?;
@@ -344,12 +404,25 @@ impl Base {
             identity: Arc::new(identity.clone()),
             shell: Arc::clone(&shell),
             documents: Arc::new(GuardedDocuments(documents)),
+            platforms: Arc::new(PlatformDocuments(providers)),
+            nonce_key,
             resources: Arc::new(GateResources(gate.clone())),
             config: settings.oauth,
         })
         .await?;
         let _ = keys.0.set(authserver.keys());
-        let pages = authserver.router().merge(identity.router()).merge(shell.router());
+        let _ = signer.0.set(authserver.keys());
+        let linking = self.linking(&gate, &identity, tokens, &shell);
+        let admin = AdminApi::new(AdminDeps {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+            recorder: Arc::clone(&self.recorder),
+            bounds,
+            providers: admins_way,
+            name_server: None,
+        });
+        let pages = authserver.router().merge(identity.router()).merge(shell.router()).merge(linking);
         let own = axum::middleware::from_fn_with_state(shell.clone(), own_host);
         let public = gate.router().merge(pages.layer(own));
         Ok(Deployment {
@@ -366,11 +439,28 @@ impl Base {
             register,
             reassess,
             public,
+            admin,
             spawner,
             tasks: tokio::task::JoinSet::new(),
             polling: Vec::new(),
             revocation_life,
         })
+    }
+}
+
+/// What the operator lets tenants choose.
+fn bounds(settings: &Settings) -> Bounds {
+    let lifetimes = &settings.oauth.lifetimes;
+    Bounds {
+        origin: settings.public_url.origin().ascii_serialization(),
+        configured: settings.tenants.iter().map(|(id, _)| id.clone()).collect(),
+        reserved: GATE_TENANT,
+        access_token: lifetimes.access_token.as_secs(),
+        refresh_idle: lifetimes.refresh_idle.as_secs(),
+        grant: lifetimes.grant.as_secs(),
+        delegation: lifetimes.delegation.as_secs(),
+        session: settings.identity.session_lifetime.as_secs(),
+        local_directory: settings.identity.local_directory,
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::{Router, body::Body};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderName, Request};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -21,6 +21,7 @@ use hyper_util::{
 };
 use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use sallyport_model::PeerCertificate;
 use sallyport_proxy::Peer;
 use sallyport_web::ClientAddress;
 use tokio::{
@@ -31,6 +32,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
+
+use crate::client_certificates::{AnyCertificate, Authorities};
 
 /// Bytes of all headers of a request.
 const HEADER_BYTES: usize = 32 * 1024;
@@ -50,6 +53,10 @@ pub struct Protection {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// In which header they name the certificate that their client showed.
+    pub certificate_header: Option<HeaderName>,
+    /// Whose word about clients' certificates counts.
+    pub authorities: Authorities,
 }
 
 impl Protection {
@@ -59,22 +66,25 @@ impl Protection {
     }
 }
 
-/// Our own TLS from PEM files.
+/// Our own TLS from PEM files; `ask` clients for their certificates.
 ///
 /// # Errors
 /// When a file cannot be read or the key does not fit.
-pub fn tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>> {
+pub fn tls(certificate: &Path, key: &Path, ask: bool) -> Result<Arc<rustls::ServerConfig>> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
         .with_context(|| format!("server.tls.certificate: {} does not read", certificate.display()))?;
     let key = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("server.tls.key: {} does not read", key.display()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("server.tls: the key does not fit the certificate")?;
+    let builder =
+        rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match ask {
+        true => builder.with_client_cert_verifier(AnyCertificate::new(provider)),
+        false => builder.with_no_client_auth(),
+    };
+    let mut config =
+        builder.with_single_cert(chain, key).context("server.tls: the key does not fit the certificate")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -125,13 +135,17 @@ pub async fn serve(listener: TcpListener, router: Router, protection: Protection
 
 async fn connection(stream: TcpStream, peer: IpAddr, router: Router, protection: Protection, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
-    let trusted = protection.trusted_proxies.clone();
-    match protection.tls {
-        None => requests(TokioIo::new(stream), peer, router, trusted, stop).await,
+    let Protection { tls, trusted_proxies, certificate_header, authorities } = protection;
+    let peer = Sender { address: peer, trusted: trusted_proxies, certificate_header, authorities, certificate: None };
+    match tls {
+        None => requests(TokioIo::new(stream), peer, router, stop).await,
         Some(config) => {
             let handshake = TlsAcceptor::from(config).accept(stream);
             match tokio::time::timeout(HEADER_TIME, handshake).await {
-                Ok(Ok(stream)) => requests(TokioIo::new(stream), peer, router, trusted, stop).await,
+                Ok(Ok(stream)) => {
+                    let certificate = peer.authorities.peer(stream.get_ref().1.peer_certificates());
+                    requests(TokioIo::new(stream), Sender { certificate, ..peer }, router, stop).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
@@ -139,18 +153,44 @@ async fn connection(stream: TcpStream, peer: IpAddr, router: Router, protection:
     }
 }
 
-async fn requests<I>(io: I, peer: IpAddr, router: Router, trusted: Vec<IpNet>, stop: CancellationToken)
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+struct Sender {
+    address: IpAddr,
+    trusted: Vec<IpNet>,
+    certificate_header: Option<HeaderName>,
+    authorities: Authorities,
+    /// What came in our own handshake.
+    certificate: Option<PeerCertificate>,
+}
+
+impl Sender {
+    /// Notes in a request who sent it: addresses and certificates, and never by what a stranger writes.
+    fn note(&self, request: &mut Request<Body>) {
+        let address = client_address(self.address, request.headers(), &self.trusted);
+        let named = self.certificate_header.as_ref().and_then(|header| {
+            let believed = self.trusted.iter().any(|net| net.contains(&self.address));
+            self.authorities.named(request.headers_mut(), header, believed)
+        });
+        request.extensions_mut().insert(Peer(address));
+        request.extensions_mut().insert(ClientAddress(address));
+        if let Some(certificate) = named.or_else(|| self.certificate.clone()) {
+            request.extensions_mut().insert(certificate);
+        }
+    }
+}
+
+async fn requests<I>(io: I, sender: Sender, router: Router, stop: CancellationToken)
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let begun = CancellationToken::new();
     let seen = begun.clone();
+    let peer = sender.address;
     let service = tower::service_fn(move |request: Request<Incoming>| {
         seen.cancel();
         let mut request = request.map(Body::new);
-        let address = client_address(peer, request.headers(), &trusted);
-        request.extensions_mut().insert(Peer(address));
-        request.extensions_mut().insert(ClientAddress(address));
+        sender.note(&mut request);
         router.clone().oneshot(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -276,5 +316,66 @@ mod tests {
         assert_eq!(address("10.0.0.1", &["1.2.3.4", "198.51.100.7"]), "198.51.100.7");
         assert_eq!(address("10.0.0.1", &["nonsense"]), "10.0.0.1");
         assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    fn written(dir: &Path, name: &str, text: &str) -> std::path::PathBuf {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn made(name: &str) -> rcgen::CertifiedKey<rcgen::KeyPair> {
+        rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap()
+    }
+
+    /// What the gate behind a listener is told about who sent a request.
+    async fn told(ask: bool, client: Option<&rcgen::CertifiedKey<rcgen::KeyPair>>) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let dir = tempfile::tempdir().unwrap();
+        let ours = made("localhost");
+        let certificate = written(dir.path(), "cert.pem", &ours.cert.pem());
+        let key = written(dir.path(), "key.pem", &ours.signing_key.serialize_pem());
+        let protection = Protection { tls: Some(tls(&certificate, &key, ask).unwrap()), ..Protection::default() };
+        let router = Router::new().fallback(async |request: Request<Body>| {
+            let seen = request.extensions().get::<PeerCertificate>();
+            seen.map_or_else(|| "nobody".to_owned(), |seen| format!("{} {}", seen.x5t_s256, seen.trusted))
+        });
+        let listener = bind("127.0.0.1:0".parse().unwrap(), "test").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, router, protection, stop.clone()));
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(ours.cert.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let config = match client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let key = PrivateKeyDer::try_from(client.signing_key.serialize_der()).unwrap();
+                builder.with_client_auth_cert(vec![client.cert.der().clone()], key).unwrap()
+            }
+        };
+        #[expect(clippy::disallowed_methods, reason = "the test is the client")]
+        let stream = TcpStream::connect(address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        stop.cancel();
+        let _ = serving.await;
+        answer.rsplit("\r\n\r\n").next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_clients_certificate_reaches_the_request_only_where_it_is_asked_for_and_proved() {
+        let client = made("agent.example");
+        let digest = sallyport_oauth::thumbprint::of_certificate(client.cert.der());
+        assert_eq!(told(true, Some(&client)).await, format!("{digest} false"));
+        assert_eq!(told(true, None).await, "nobody");
+        assert_eq!(told(false, Some(&client)).await, "nobody");
     }
 }

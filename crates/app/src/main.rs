@@ -6,14 +6,17 @@
 
 mod announce;
 mod cli;
+mod client_certificates;
 mod commands;
 mod config;
 mod deployment;
 mod health;
 mod kept;
 mod keyring;
+mod linking;
 mod listeners;
 mod notices;
+mod offer;
 mod orphans;
 mod register;
 mod secrets;
@@ -66,6 +69,8 @@ fn run(command: Command) -> anyhow::Result<End> {
         Command::Audit(command) => runtime()?.block_on(commands::audit::run(command)),
         Command::Register(command) => runtime()?.block_on(commands::register::run(command)),
         Command::Tenant(command) => runtime()?.block_on(commands::tenant::run(command)),
+        Command::ApiToken(command) => runtime()?.block_on(commands::api_token::run(command)),
+        Command::Agent(command) => runtime()?.block_on(commands::agent::run(command)),
         Command::Contain(command) => runtime()?.block_on(commands::contain::run(command)),
         Command::User(command) => runtime()?.block_on(commands::user::run(command)),
         Command::Doctor(command) => runtime()?.block_on(commands::doctor::run(command)),

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
 use sallyport_authserver::{Document, DocumentFetcher, FetchFault, ResourceInfo, Resources, ScopeInfo};
 use sallyport_model::ScopeSet;
-use sallyport_outbound::guard::{DocumentClient, JSON_LIMITS, Limits};
+use sallyport_outbound::{
+    guard::{DocumentClient, JSON_LIMITS, Limits},
+    provider::{ProviderClient, ProviderError, ProviderRequest},
+};
 use sallyport_proxy::{Gate, Served};
 
 /// The gate's upstreams as the authorization server's resources.
@@ -57,5 +62,35 @@ impl DocumentFetcher for GuardedDocuments {
             return Err(FetchFault::Unusable(format!("its status is {}", document.status)));
         }
         Ok(Document { bytes: document.body.to_vec(), max_age: document.max_age })
+    }
+}
+
+/// Fetches what workloads' platforms publish: discovery documents and key sets. Their addresses are administrators'
+/// words, so they are reached as identity providers are.
+pub struct PlatformDocuments(pub ProviderClient);
+
+/// The largest that is read, bytes.
+const MOST_PLATFORM_BYTES: usize = 256 * 1024;
+
+#[async_trait]
+impl DocumentFetcher for PlatformDocuments {
+    async fn fetch(&self, url: &url::Url) -> Result<Document, FetchFault> {
+        use sallyport_outbound::Error;
+        let request = ProviderRequest {
+            method: Method::GET,
+            url: url.clone(),
+            headers: HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]),
+            body: Bytes::new(),
+            max_bytes: MOST_PLATFORM_BYTES,
+        };
+        let answer = self.0.send(request).await.map_err(|error| match error {
+            ProviderError::Outbound(Error::AddressRefused { .. }) | ProviderError::NotHttps(_) => FetchFault::Forbidden,
+            ProviderError::TooLarge { .. } => FetchFault::Unusable(error.to_string()),
+            other => FetchFault::Unreachable(other.to_string()),
+        })?;
+        if answer.status != http::StatusCode::OK {
+            return Err(FetchFault::Unusable(format!("its status is {}", answer.status)));
+        }
+        Ok(Document { bytes: answer.body.to_vec(), max_age: None })
     }
 }

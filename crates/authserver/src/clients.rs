@@ -6,6 +6,7 @@ use std::time::Duration;
 use sallyport_model::{ClientId, EventKind, Timestamp};
 use sallyport_oauth::{
     ErrorCode, OAuthError, client_document,
+    exchange::{JWT_BEARER, TOKEN_EXCHANGE},
     registration::{self, ClientAuthentication, ClientMetadata, KeyLocation},
 };
 use sallyport_storage::{ApplicationType, ClientAuthMethod, ClientRecord, ClientSource};
@@ -42,7 +43,7 @@ impl Server {
         let client_id = ClientId::new(id).map_err(|_| unknown("client_id_malformed"))?;
         let stored = self.store.client(&client_id).await?;
         match stored {
-            Some(client) if !self.is_stale(&client, self.now()) => Ok(client),
+            Some(client) if !self.is_stale(&client, self.now()) => Ok(self.as_its_agent(client).await?),
             Some(client) if client.source != ClientSource::MetadataDocument => Ok(client),
             stored if client_document::is_url(id) => self.fetch_client(client_id, stored, caller).await,
             _ => Err(unknown("client_unknown").into()),
@@ -54,10 +55,24 @@ impl Server {
     pub(crate) async fn client_lately(&self, id: &str, caller: &Caller) -> Result<ClientRecord, Ended> {
         let client_id = ClientId::new(id).map_err(|_| unknown("client_id_malformed"))?;
         match self.store.client(&client_id).await? {
-            Some(client) if !self.is_stale(&client, self.now().minus(LONGEST)) => Ok(client),
+            Some(client) if !self.is_stale(&client, self.now().minus(LONGEST)) => Ok(self.as_its_agent(client).await?),
             Some(client) => self.client_now(client.id.as_str(), caller).await,
             None => Err(unknown("client_unknown").into()),
         }
+    }
+
+    /// A client that is an agent's has nothing of its own: its name, where answers go and what it may ask for are what
+    /// its agent has now.
+    async fn as_its_agent(&self, client: ClientRecord) -> Result<ClientRecord, AuthServerError> {
+        let (ClientAuthMethod::AgentCredential, Some(id)) = (&client.auth, &client.agent) else { return Ok(client) };
+        let agent = self.store.agent(id).await?.filter(|agent| agent.client == client.id);
+        let (name, redirect_uris) = agent.map(|agent| (agent.name, agent.bounds.redirect_uris)).unwrap_or_default();
+        let mut grant_types = vec!["client_credentials", TOKEN_EXCHANGE, JWT_BEARER];
+        if !redirect_uris.is_empty() {
+            grant_types.extend(["authorization_code", "refresh_token"]);
+        }
+        let grant_types = grant_types.into_iter().map(str::to_owned).collect();
+        Ok(ClientRecord { name, redirect_uris, grant_types, ..client })
     }
 
     fn is_stale(&self, client: &ClientRecord, at: Timestamp) -> bool {

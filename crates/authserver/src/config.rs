@@ -23,6 +23,11 @@ pub struct AuthServerConfig {
     pub clients: Vec<PreregisteredClient>,
     /// Who may ask about tokens (RFC 7662).
     pub introspection_callers: Vec<IntrospectionCaller>,
+    /// Whether a DPoP proof must hold a nonce of ours (RFC 9449 section 8). Default: on.
+    pub dpop_nonces: bool,
+    /// Whether the listener asks clients for TLS certificates, so that they can authenticate by one (RFC 8705).
+    /// Default: off.
+    pub client_certificates: bool,
     /// Whether a consent that still covers a request is asked for again anyway. Default: off.
     pub always_ask_consent: bool,
     /// Limits per source address.
@@ -40,6 +45,8 @@ impl AuthServerConfig {
             client_documents: true,
             clients: Vec::new(),
             introspection_callers: Vec::new(),
+            dpop_nonces: true,
+            client_certificates: false,
             always_ask_consent: false,
             rates: Rates::default(),
         }
@@ -57,6 +64,8 @@ pub struct Lifetimes {
     pub refresh_idle: Duration,
     /// A grant, however often it is refreshed. Default: 24 h.
     pub grant: Duration,
+    /// A grant under which an agent acts for a person. Default: 8 h.
+    pub delegation: Duration,
     /// A pushed authorization request. Default: 90 s.
     pub pushed_request: Duration,
     /// An authorization request that waits for a person. Default: 15 min.
@@ -78,6 +87,8 @@ impl Lifetimes {
             access_token: shorter(self.access_token, settings.access_token_seconds),
             refresh_idle: shorter(self.refresh_idle, settings.refresh_idle_seconds),
             grant: shorter(self.grant, settings.grant_seconds),
+            // Never longer than what she gets herself.
+            delegation: shorter(shorter(self.delegation, settings.delegation_seconds), settings.grant_seconds),
             ..self
         }
     }
@@ -91,6 +102,7 @@ impl Default for Lifetimes {
             access_token: minutes(5),
             refresh_idle: minutes(8 * 60),
             grant: minutes(24 * 60),
+            delegation: minutes(8 * 60),
             pushed_request: Duration::from_secs(90),
             waiting_request: minutes(15),
             agent_token: minutes(5),

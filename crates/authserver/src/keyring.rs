@@ -105,7 +105,10 @@ impl KeyRing {
     }
 
     /// Signs with the key in force.
-    pub(crate) fn sign<T>(
+    ///
+    /// # Errors
+    /// When none is in force, or signing failed.
+    pub fn sign<T>(
         &self,
         sign: impl FnOnce(&SigningKey) -> Result<T, sallyport_oauth::KeyFault>,
     ) -> Result<T, AuthServerError> {

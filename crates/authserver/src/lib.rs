@@ -5,8 +5,10 @@
 //! never signs anybody in, never opens a connection and never decides what a token may do at a
 //! resource. What it cannot record, it does not do.
 
+mod agents;
 mod authorize;
 mod bearer;
+mod bounds;
 mod client_auth;
 mod clients;
 mod config;
@@ -17,6 +19,8 @@ mod error;
 mod keyring;
 mod limits;
 mod parameters;
+mod platforms;
+mod possession;
 mod record;
 mod resources;
 mod server;
@@ -32,17 +36,18 @@ use axum::{
     routing::{get, post},
 };
 use sallyport_model::{Clock, Recorder, Rng, Strangers};
-use sallyport_oauth::metadata;
+use sallyport_oauth::{dpop::NonceKey, metadata};
 use sallyport_storage::Store;
 use sallyport_web::Shell;
 use url::Url;
+use zeroize::Zeroizing;
 
 pub use config::{AuthServerConfig, IntrospectionCaller, Lifetimes, PreregisteredClient, Rates};
 pub use documents::{Document, DocumentFetcher, FetchFault};
 pub use error::AuthServerError;
 pub use keyring::{KeyRing, PUBLISH_AFTER, PUBLISH_AHEAD, SIGN_PERIOD};
 pub use resources::{ResourceInfo, Resources, ScopeInfo};
-pub use sign_in::{SignIn, SignedIn};
+pub use sign_in::{IdJagIssuer, SignIn, SignedIn};
 
 use server::Server;
 
@@ -67,6 +72,11 @@ pub struct Deps {
     pub shell: Arc<Shell>,
     /// Fetches clients' documents.
     pub documents: Arc<dyn DocumentFetcher>,
+    /// Fetches the discovery documents and key sets of platforms whose workloads are agents: addresses that tenants'
+    /// administrators wrote.
+    pub platforms: Arc<dyn DocumentFetcher>,
+    /// The deployment's key for DPoP nonces: 256 bits, the same on every node and used for nothing else.
+    pub nonce_key: Zeroizing<[u8; 32]>,
     /// Knows what tokens are for.
     pub resources: Arc<dyn Resources>,
     /// The operator's choices.
@@ -93,7 +103,9 @@ impl AuthServer {
             deps.store.put_client(&clients::preregistered(client, deps.clock.now())?).await?;
         }
         let keys = KeyRing::open(deps.store.clone(), deps.clock.clone(), deps.rng.clone()).await?;
-        Ok(Self(Arc::new(Server::new(deps, keys))))
+        let nonces = NonceKey::new(deps.nonce_key.as_slice(), possession::NONCE_ROTATION);
+        let nonces = nonces.ok_or_else(|| AuthServerError::Configuration("the nonce key is too short".into()))?;
+        Ok(Self(Arc::new(Server::new(deps, keys, nonces))))
     }
 
     /// The key ring: the proxy verifies tokens with it, and somebody must call its `refresh` every

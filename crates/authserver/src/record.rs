@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use sallyport_model::{
-    AuditEvent, ClientId, EventId, EventKind, GrantId, TenantId,
+    Actor, AuditEvent, ClientId, CredentialId, EventId, EventKind, GrantId, Mark, TenantId,
     event::{DecisionFacts, Who},
 };
-use sallyport_storage::{Grant, RevocationSubject};
+use sallyport_storage::{AgentCredential, Grant, RevocationSubject};
 use sallyport_web::Caller;
 use serde_json::{Value, json};
 
@@ -29,6 +29,8 @@ pub(crate) enum Standing {
     Proved,
     /// That it holds something spent whose replay is on record already. Only counted.
     Repeated,
+    /// That it speaks DPoP and was told the nonce to do it with, which is no refusal. Only counted.
+    Expected,
 }
 
 /// What is known of a request while it is worked on; goes into the event if it is refused.
@@ -39,6 +41,8 @@ pub(crate) struct Known {
     pub(crate) who: Option<Who>,
     /// A client that exists; whether it proved to be that client is another question.
     pub(crate) client: Option<ClientId>,
+    /// The agent's credential that proved the client.
+    pub(crate) credential: Option<CredentialId>,
     /// Whatever the request said of itself.
     pub(crate) claimed: BTreeMap<String, String>,
     pub(crate) facts: BTreeMap<String, Value>,
@@ -58,19 +62,34 @@ impl Known {
         self.facts.insert(name.to_owned(), value.into());
     }
 
+    /// Notes by which credential an agent proved itself, or would have if that were alive.
+    pub(crate) fn proved_by(&mut self, credential: &AgentCredential) {
+        self.credential = Some(credential.id.clone());
+        self.fact("credential", credential.id.as_str());
+        self.fact("credential_kind", credential.kind.word());
+    }
+
     /// Notes whose grant it is about.
     pub(crate) fn grant(&mut self, grant: &Grant) {
         self.tenant = Some(grant.tenant.clone());
         self.who = Some(who(grant));
         self.fact("resource", grant.resource.as_str());
+        self.fact("mark", Mark::of(&grant.subject, &grant.actors).as_str());
+        if !grant.actors.is_empty() {
+            self.fact("chain", json!(grant.actors));
+        }
+        if let Some(parent) = grant.ancestors.first() {
+            self.fact("parent_grant", parent.as_str());
+        }
     }
 }
 
-/// The principal of a grant.
+/// The principal of a grant: whoever acts under it, and on whose behalf.
 pub(crate) fn who(grant: &Grant) -> Who {
+    let mut chain = grant.actors.iter().cloned().map(Actor::Agent).chain([grant.subject.clone()]);
     Who {
-        subject: grant.subject.clone(),
-        on_behalf_of: Vec::new(),
+        subject: chain.next().unwrap_or_else(|| grant.subject.clone()),
+        on_behalf_of: chain.collect(),
         client: Some(grant.client.clone()),
         session: Some(grant.session.clone()),
         grant: Some(grant.id.clone()),
@@ -119,7 +138,7 @@ impl Server {
         let one_by_one = match known.standing {
             Standing::Proved => true,
             Standing::Stranger => self.limits.records_refusal(caller),
-            Standing::Repeated => false,
+            Standing::Repeated | Standing::Expected => false,
         };
         if !one_by_one {
             self.count(caller, known, refusal.reason);

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use sallyport_model::{Clock, Recorder, Rng, Strangers, TenantId, Timestamp, UserId};
+use sallyport_oauth::dpop::NonceKey;
 use sallyport_storage::Store;
 use sallyport_web::Shell;
 use tokio::sync::Semaphore;
 
 use crate::{
     AuthServerConfig, AuthServerError, Deps, DocumentFetcher, KeyRing, Lifetimes, Resources, SignIn,
-    documents::RecentFailures, error::Refusal, limits::Limits,
+    documents::RecentFailures, error::Refusal, limits::Limits, platforms::PlatformKeys,
 };
 
 /// Documents that are fetched at the same time.
@@ -24,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) identity: Arc<dyn SignIn>,
     pub(crate) shell: Arc<Shell>,
     pub(crate) documents: Arc<dyn DocumentFetcher>,
+    pub(crate) platforms: PlatformKeys,
+    pub(crate) nonces: NonceKey,
     pub(crate) resources: Arc<dyn Resources>,
     pub(crate) config: AuthServerConfig,
     pub(crate) keys: Arc<KeyRing>,
@@ -33,7 +36,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(deps: Deps, keys: Arc<KeyRing>) -> Self {
+    pub(crate) fn new(deps: Deps, keys: Arc<KeyRing>, nonces: NonceKey) -> Self {
         let limits = Limits::new(&deps.config.rates);
         Self {
             store: deps.store,
@@ -44,6 +47,8 @@ impl Server {
             identity: deps.identity,
             shell: deps.shell,
             documents: deps.documents,
+            platforms: PlatformKeys::new(deps.platforms),
+            nonces,
             resources: deps.resources,
             config: deps.config,
             keys,

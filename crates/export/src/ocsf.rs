@@ -1,8 +1,8 @@
 //! OCSF 1.8: API Activity (class 6003) with the `security_control` profile, one event a line.
 //!
-//! Who is `actor.user` (its `type` says `human` or `agent`), the client `actor.app_uid`, the call
-//! `api`, the tool `resources`, the decision `action_id` and `disposition_id`, the outcome
-//! `status_id`. What OCSF has no field for stands in `unmapped`, under our own names. An erased
+//! Who acted is `actor.user` (its `type` says `human`, `agent` or `agent_for_human`), the client
+//! `actor.app_uid`, the call `api`, the tool `resources`, the decision `action_id` and `disposition_id`, the
+//! outcome `status_id`. What OCSF has no field for stands in `unmapped`, under our own names. An erased
 //! event has no OCSF form and is only counted.
 
 use std::io::Write;
@@ -143,15 +143,15 @@ fn metadata(entry: &ExportEntry, event: &AuditEvent, kind: &str) -> Value {
 }
 
 fn actor(event: &AuditEvent) -> Value {
-    let Some(Who { subject, client, session, .. }) = &event.who else {
+    let Some(who) = &event.who else {
         // The gate's own events have the gate as their actor; strangers stay strangers.
         let own = matches!(event.kind, EventKind::Started | EventKind::Stopped | EventKind::OutcomeUnknown);
         return json!({ "app_name": if own { "Sallyport" } else { "unauthenticated" } });
     };
-    let user = match subject.kind() {
-        PrincipalKind::Human => json!({ "uid": subject.id(), "type_id": 1, "type": "human" }),
-        PrincipalKind::Agent => json!({ "uid": subject.id(), "type_id": 99, "type": "agent" }),
-    };
+    let Who { subject, client, session, .. } = who;
+    // OCSF knows no machine that acts for a person; 99 leaves the word to us.
+    let kind = if subject.kind() == PrincipalKind::Human { 1 } else { OTHER };
+    let user = json!({ "uid": subject.id(), "type_id": kind, "type": who.mark().as_str() });
     let mut actor = json!({ "user": user });
     if let Some(client) = client {
         actor["app_uid"] = client.as_str().into();
@@ -255,6 +255,7 @@ fn unmapped(entry: &ExportEntry, event: &AuditEvent) -> Value {
         json!({ "index": entry.index, "leaf_hash": hex(&entry.leaf_hash), "tenant_sequence": entry.tenant_sequence });
     rest.insert("log".into(), log);
     if let Some(who) = &event.who {
+        rest.insert("mark".into(), who.mark().as_str().into());
         let chain: Vec<Value> =
             who.on_behalf_of.iter().map(|actor| json!({ "kind": name_of(&actor.kind()), "id": actor.id() })).collect();
         if !chain.is_empty() {

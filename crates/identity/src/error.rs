@@ -31,9 +31,20 @@ pub enum IdentityError {
     /// A connection's settings cannot be read; the operator's fault.
     #[error("the settings of connection {0} are not usable: {1}")]
     Settings(String, String),
+    /// What is needed of an identity provider cannot be had at this moment; the provider's fault.
+    #[error("the identity provider: {0}")]
+    Provider(String),
     /// Our keys for a SAML provider cannot be made or used; the operator's fault.
     #[error("the SAML keys of the connection: {0}")]
     SamlKeys(sallyport_saml::SamlFault),
+    /// What is asked of an agent cannot be; the caller's fault.
+    #[error("{field}: {what}")]
+    Agent {
+        /// Which part of what was asked: `scopes`, `owner`, `credential` and so on.
+        field: &'static str,
+        /// What is wrong, and the remedy.
+        what: String,
+    },
     /// A computation that cannot fail did.
     #[error("{0} failed")]
     Internal(&'static str),

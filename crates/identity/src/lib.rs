@@ -5,6 +5,7 @@
 //! it cannot record, it does not let happen.
 
 mod account;
+pub mod agents;
 mod answer;
 mod audit;
 mod config;
@@ -42,6 +43,7 @@ pub use federation::{
     settings,
     standing::SessionStanding,
 };
+pub use oidc::id_jag;
 pub use passwords::{LONGEST_PASSWORD, SHORTEST_PASSWORD, hash_password};
 pub use people::NewPerson;
 pub use saml::{SamlKeyStep, new_saml_keys, rotate_saml_keys, saml_entity_id};
@@ -85,6 +87,7 @@ struct Inner {
     script: Asset,
     repost: Asset,
     signals: ssf::KeyMemory,
+    offer: std::sync::OnceLock<Arc<dyn agents::Offer>>,
 }
 
 impl Identity {
@@ -99,7 +102,15 @@ impl Identity {
         let script = Asset::script(include_str!("../assets/passkey.js"));
         let repost = Asset::script(include_str!("../assets/repost.js"));
         let signals = ssf::KeyMemory::default();
-        Ok(Self(Arc::new(Inner { deps, passwords, passkeys, script, repost, signals })))
+        Ok(Self(Arc::new(Inner {
+            deps,
+            passwords,
+            passkeys,
+            script,
+            repost,
+            signals,
+            offer: std::sync::OnceLock::new(),
+        })))
     }
 
     /// `/signin`, `/signout`, `/account` and what belongs to them. Every request must carry a
@@ -108,6 +119,10 @@ impl Identity {
         let mut router = Router::new()
             .route("/account", get(account::page::show))
             .route("/account/grants/revoke", post(account::grants::revoke))
+            .route("/account/agents/create", post(account::agents::create))
+            .route("/account/agents/suspend", post(account::agents::suspend))
+            .route("/account/agents/end", post(account::agents::end))
+            .route("/account/agents/delete", post(account::agents::delete))
             .route("/account/consents/withdraw", post(account::consents::withdraw))
             .route("/account/passkeys/remove", post(account::passkeys::remove))
             .route("/signout", post(signout::sign_out))
@@ -148,6 +163,16 @@ impl Identity {
         let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let hint = hint.map(|hint| format!("&login_hint={}", escaped(hint))).unwrap_or_default();
         format!("/signin?continue_to={}{hint}", escaped(path.as_str()))
+    }
+
+    /// Tells what the gate offers, for the agents that people make for themselves. Before it is told, nothing is
+    /// offered and nobody makes one. What is told first stays.
+    pub fn know_offer(&self, offer: Arc<dyn agents::Offer>) {
+        let _ = self.0.offer.set(offer);
+    }
+
+    pub(crate) fn offered(&self) -> Vec<agents::OfferedResource> {
+        self.0.offer.get().map(|offer| offer.resources()).unwrap_or_default()
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -83,6 +83,29 @@ impl Identity {
         provider: Option<ProviderSession>,
     ) -> Result<(BrowserSession, HeaderValue), IdentityError> {
         let (value, cookie) = bearer(self.rng());
+        let session = self.stored_session(cookie, person, methods, since, provider).await?;
+        Ok((session, self.shell().cookies().set(&SESSION, &value)))
+    }
+
+    /// The same where no browser is there: nobody holds the cookie.
+    pub(crate) async fn begin_without_browser(
+        &self,
+        person: &Person,
+        methods: Vec<String>,
+        since: Timestamp,
+        provider: ProviderSession,
+    ) -> Result<BrowserSession, IdentityError> {
+        self.stored_session(bearer(self.rng()).1, person, methods, since, Some(provider)).await
+    }
+
+    async fn stored_session(
+        &self,
+        cookie: Digest,
+        person: &Person,
+        methods: Vec<String>,
+        since: Timestamp,
+        provider: Option<ProviderSession>,
+    ) -> Result<BrowserSession, IdentityError> {
         let until = self.session_end(person, since, provider.as_ref()).await?;
         let session = BrowserSession {
             id: SessionId::mint(self.rng()),
@@ -95,7 +118,7 @@ impl Identity {
             provider,
         };
         self.store().add_browser_session(&session).await?;
-        Ok((session, self.shell().cookies().set(&SESSION, &value)))
+        Ok(session)
     }
 
     /// `Set-Cookie` that forgets the session.

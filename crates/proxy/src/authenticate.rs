@@ -1,16 +1,23 @@
 //! Second stage: who asks. The only maker of [`Authenticated`].
 //!
 //! A token is taken from the `Authorization` header and nowhere else, verified for exactly this
-//! resource, and checked against the revocation log on every request. There is no default identity.
+//! resource, held against the key that it is bound to ([`crate::possession`]), and checked against the
+//! revocation log, all on every request. There is no default identity.
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, header};
 use moka::sync::Cache;
 use sallyport_model::{Binding, Principal};
 use sallyport_oauth::{Expect, verify_access_token};
 
-use crate::{gate::Gate, receive::Arrived, record::Subject, refusal::Refusal};
+use crate::{
+    gate::Gate,
+    possession,
+    presented::{Presented, presented},
+    receive::Arrived,
+    record::Subject,
+    refusal::Refusal,
+};
 
 const LEEWAY: Duration = Duration::from_secs(5);
 const CACHED: u64 = 100_000;
@@ -22,7 +29,7 @@ pub(crate) struct Authenticated {
 }
 
 impl Authenticated {
-    /// The verified bearer.
+    /// The verified principal.
     pub(crate) fn principal(&self) -> &Arc<Principal> {
         &self.principal
     }
@@ -45,7 +52,7 @@ impl Authenticated {
 }
 
 /// Verified tokens by the digest of token and resource. An entry says that a signature was good; its
-/// time and revocation are checked at each use.
+/// time, its holder's key and its revocation are checked at each use.
 #[derive(Debug)]
 pub(crate) struct VerifiedTokens(Cache<[u8; 32], Arc<Principal>>);
 
@@ -56,53 +63,35 @@ impl Default for VerifiedTokens {
 }
 
 /// Finds out who sent `arrived`.
-#[expect(clippy::result_large_err, reason = "the request comes back, to be answered")]
-pub(crate) fn authenticate(gate: &Gate, arrived: Arrived) -> Result<Authenticated, (Refusal, Arrived)> {
-    match verify(gate, &arrived) {
+pub(crate) async fn authenticate(gate: &Gate, arrived: Arrived) -> Result<Authenticated, (Refusal, Arrived)> {
+    match verify(gate, &arrived).await {
         Ok(principal) => Ok(Authenticated { arrived, principal }),
         Err(refusal) => Err((refusal, arrived)),
     }
 }
 
-fn verify(gate: &Gate, arrived: &Arrived) -> Result<Arc<Principal>, Refusal> {
-    let token = bearer(&arrived.headers, arrived.query.as_deref())?;
-    let resource = arrived.served.resource();
-    let key = digest(token, resource);
-    let now = gate.clock().now();
-    let tokens = gate.verified_tokens();
-    let principal = match tokens.0.get(&key).filter(|principal| now < principal.expires_at) {
-        Some(principal) => principal,
-        None => {
-            let expect = Expect { issuer: &gate.config().issuer, audience: resource, now, leeway: LEEWAY };
-            let verified = verify_access_token(token, gate.keys(), &expect).map_err(Refusal::BadToken)?;
-            let principal = Arc::new(verified);
-            tokens.0.insert(key, Arc::clone(&principal));
-            principal
-        }
-    };
+async fn verify(gate: &Gate, arrived: &Arrived) -> Result<Arc<Principal>, Refusal> {
+    let presented = presented(&arrived.headers, arrived.query.as_deref())?;
+    let principal = token(gate, arrived, &presented)?;
+    possession::prove(gate, arrived, &presented, &principal).await?;
     gate.revocations().check(&principal).map_err(Refusal::Dead)?;
     Ok(principal)
 }
 
-/// The one bearer token of a request (RFC 6750 section 2.1; the other two ways are forbidden by MCP).
-pub(crate) fn bearer<'a>(headers: &'a HeaderMap, query: Option<&str>) -> Result<&'a str, Refusal> {
-    let in_query =
-        query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("access_token")));
-    if in_query {
-        return Err(Refusal::TokenPlace);
+/// What the token says, which proves nothing yet of whoever sent it.
+fn token(gate: &Gate, arrived: &Arrived, presented: &Presented<'_>) -> Result<Arc<Principal>, Refusal> {
+    let resource = arrived.served.resource();
+    let key = digest(presented.token, resource);
+    let now = gate.clock().now();
+    let tokens = gate.verified_tokens();
+    if let Some(principal) = tokens.0.get(&key).filter(|principal| now < principal.expires_at) {
+        return Ok(principal);
     }
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Err(Refusal::NoToken) };
-    if values.next().is_some() {
-        return Err(Refusal::TokenPlace);
-    }
-    let value = value.to_str().map_err(|_| Refusal::TokenPlace)?;
-    let (scheme, token) = value.split_once(' ').ok_or(Refusal::TokenPlace)?;
-    let token = token.trim_start_matches(' ');
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.contains([' ', ',']) {
-        return Err(Refusal::TokenPlace);
-    }
-    Ok(token)
+    let expect = Expect { issuer: &gate.config().issuer, audience: resource, now, leeway: LEEWAY };
+    let verified = verify_access_token(presented.token, gate.keys(), &expect).map_err(Refusal::BadToken)?;
+    let principal = Arc::new(verified);
+    tokens.0.insert(key, Arc::clone(&principal));
+    Ok(principal)
 }
 
 fn digest(token: &str, resource: &str) -> [u8; 32] {
@@ -113,39 +102,4 @@ fn digest(token: &str, resource: &str) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(context.finish().as_ref());
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    fn headers(values: &[&str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-        }
-        headers
-    }
-
-    #[test]
-    fn a_token_stands_in_one_header_and_nowhere_else() {
-        assert_eq!(bearer(&headers(&["bEaReR abc"]), Some("x=1")).unwrap(), "abc");
-        assert!(matches!(bearer(&headers(&[]), None), Err(Refusal::NoToken)));
-        for bad in [
-            &["Bearer a", "Bearer b"][..],
-            &["Basic abc"],
-            &["Bearer"],
-            &["Bearer "],
-            &["Bearer a b"],
-            &["Bearer a, Bearer b"],
-        ] {
-            assert!(matches!(bearer(&headers(bad), None), Err(Refusal::TokenPlace)), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_token_in_the_query_is_refused_even_beside_a_good_header() {
-        assert!(matches!(bearer(&headers(&["Bearer abc"]), Some("a=b&access_token=abc")), Err(Refusal::TokenPlace)));
-    }
 }

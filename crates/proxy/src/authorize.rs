@@ -11,7 +11,7 @@ use sallyport_mcp::{
     catalogue::{self, Definition},
     methods::{Kind, ListKind, Target, client_rule, rule},
 };
-use sallyport_model::{Decision, Principal, Reason, ScopeSet};
+use sallyport_model::{Decision, Principal, Reason, Scope, ScopeSet};
 
 use crate::{
     config::Group,
@@ -24,6 +24,8 @@ use crate::{
 pub(crate) struct Permitted {
     request: Request,
     tool: Option<Arc<Tool>>,
+    /// The scope that was needed, where no tool says so.
+    other_scope: Option<Scope>,
     acts: bool,
 }
 
@@ -36,6 +38,11 @@ impl Permitted {
     /// The pinned tool, of a tool call.
     pub(crate) fn tool(&self) -> Option<&Arc<Tool>> {
         self.tool.as_ref()
+    }
+
+    /// The narrowest scope that covers it; none where none is needed.
+    pub(crate) fn used(&self) -> Option<&Scope> {
+        self.tool.as_ref().map(|tool| &tool.needed.narrowest).or(self.other_scope.as_ref())
     }
 
     /// Whether it may change something.
@@ -62,10 +69,11 @@ pub(crate) fn authorize(
     let target = Target::of(&request).map_err(about)?;
     let (decision, tool) = decide(served, live, principal, target);
     allowed(decision)?;
+    let other_scope = scope_used(served, target);
     let acts = tool.as_ref().is_some_and(|tool| tool.acts())
         || rule(&request.method).kind == Kind::Other
         || matches!(request.method.as_str(), "tasks/update" | "tasks/cancel");
-    Ok(Permitted { request, tool, acts })
+    Ok(Permitted { request, tool, other_scope, acts })
 }
 
 fn decide(served: &Served, live: &Live, principal: &Principal, target: Target<'_>) -> (Decision, Option<Arc<Tool>>) {
@@ -86,6 +94,17 @@ fn decide(served: &Served, live: &Live, principal: &Principal, target: Target<'_
             let write = scopes::group(served.name(), Group::Write);
             (covered(&Needed { narrowest: write.clone(), group: write }, &principal.scopes), None)
         }
+    }
+}
+
+/// The scope that an allowed request needed which calls no tool, for the inventory alone.
+fn scope_used(served: &Served, target: Target<'_>) -> Option<Scope> {
+    match target {
+        Target::Resource(_) | Target::Prompt(_) | Target::CompletePrompt(_) | Target::CompleteResource(_) => {
+            Some(served.reading_needs().narrowest)
+        }
+        Target::Other => Some(scopes::group(served.name(), Group::Write)),
+        _ => None,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     listen::unaskable,
     sanitise::sanitise_text,
     served::{LastRead, Live, Served, lists_of},
-    upstream::{ClientFacts, Outgoing, ProcessOwner, UpstreamError, UpstreamSession},
+    upstream::{Caller, ClientFacts, Outgoing, UpstreamError, UpstreamSession},
 };
 
 const MOST_PAGES: usize = 200;
@@ -160,8 +160,8 @@ impl Gate {
             capabilities: askable(),
             info: json!({ "name": "sallyport", "version": env!("CARGO_PKG_VERSION") }).as_object().cloned(),
         };
-        let owner = ProcessOwner::Tenant(TenantId::new(GATE_TENANT).expect("a slug"));
-        let opening = self.connector().open(&served.offered().spec, &client, &owner);
+        let caller = Caller::Gate(TenantId::new(GATE_TENANT).expect("a slug"));
+        let opening = self.connector().open(&served.offered().spec, &client, &caller);
         let leg = timeout_at(until, opening).await.map_err(|_| CatalogueError::Slow)??;
         let read = timeout_at(until, read_lists(leg.as_ref())).await;
         let era = leg.facts().era;

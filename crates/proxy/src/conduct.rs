@@ -12,6 +12,7 @@ use crate::{
     authenticate::Authenticated,
     authorize::{Permitted, authorize},
     gate::Gate,
+    link::Linkable,
     pending::Pending,
     post::{Posted, about},
     refusal::Refusal,
@@ -30,12 +31,16 @@ pub(crate) async fn permit(
     let principal = caller.principal();
     check_task(gate, caller, era, &request)?;
     let first = authorize(served, &served.live(), principal, era, request.clone());
-    match first {
+    let permitted = match first {
         Err(Refusal::Denied(Reason::NotInCatalogue { .. })) if gate.read_catalogue(served).await => {
             authorize(served, &served.live(), principal, era, request)
         }
         decided => decided,
+    }?;
+    if let Some(scope) = permitted.used() {
+        gate.uses().note(principal, scope, gate.clock().now());
     }
+    Ok(permitted)
 }
 
 /// A task method needs, in this order: to exist, the client's declaration (modern), and that the task
@@ -68,7 +73,7 @@ fn declares_tasks(request: &Request) -> bool {
     capabilities.is_some_and(|capabilities| ClientCapabilities(capabilities.clone()).extension(TASKS_EXTENSION))
 }
 
-/// Opens the call in the log; durable on return if it acts.
+/// Opens the call in the log; durable on return if it acts. `session`: a legacy client's capabilities.
 pub(crate) async fn open(
     gate: &Gate,
     posted: &Posted,
@@ -76,6 +81,7 @@ pub(crate) async fn open(
     version: &str,
     permitted: &Permitted,
     slot: Slot,
+    session: Option<&Object>,
 ) -> Result<Pending, Refusal> {
     let request = permitted.request();
     let entry = about(request, version, permitted.tool().map(|tool| &tool.sha256));
@@ -93,6 +99,7 @@ pub(crate) async fn open(
         list,
         open,
         slot,
+        link: Linkable::of(posted.caller.arrived.served.offered().spec.credential.kind(), request, session),
         _large: posted.large.clone(),
     })
 }

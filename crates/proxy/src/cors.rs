@@ -23,7 +23,7 @@ pub(crate) fn preflight(origin: Option<HeaderValue>) -> Response {
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static(
-            "*, authorization, content-type, accept, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id",
+            "*, authorization, content-type, accept, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id, dpop",
         ),
     );
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
@@ -39,7 +39,7 @@ pub(crate) fn dress(mut response: Response, origin: Option<HeaderValue>) -> Resp
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("mcp-session-id, www-authenticate, mcp-protocol-version"),
+            HeaderValue::from_static("mcp-session-id, www-authenticate, mcp-protocol-version, dpop-nonce"),
         );
     }
     response

@@ -6,6 +6,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use sallyport_model::UpstreamName;
+use sallyport_oauth::dpop;
 use serde_json::json;
 
 use crate::{
@@ -37,6 +38,7 @@ fn document(gate: &Gate, served: &Served) -> Response {
         "authorization_servers": [gate.config().issuer],
         "scopes_supported": scopes,
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
     });
     let mut response = respond::json_bytes(StatusCode::OK, document.to_string().into_bytes());
     let headers = response.headers_mut();

@@ -28,13 +28,18 @@ use sallyport_storage::Store;
 
 use crate::{
     admission::{Admission, Held},
-    authenticate::{Authenticated, VerifiedTokens, authenticate, bearer},
+    authenticate::{Authenticated, VerifiedTokens, authenticate},
+    challenge,
     config::GateConfig,
-    cors, delete, discovery,
+    cors, delete,
+    demands::Demands,
+    discovery,
     legs::Legs,
     listen,
     parked::ParkedCalls,
+    possession::Possession,
     post,
+    presented::{Scheme, presented, speaks_dpop},
     receive::{Verb, receive, source_of},
     record::{About, Records},
     refusal::Refusal,
@@ -47,6 +52,7 @@ use crate::{
     strangers::{Strangers, claims_of},
     tasks::Tasks,
     upstream::Connector,
+    uses::Uses,
     work::Work,
 };
 
@@ -80,6 +86,7 @@ struct Inner {
     records: Records,
     served: HashMap<UpstreamName, Arc<Served>>,
     tokens: VerifiedTokens,
+    possession: Possession,
     sessions: Sessions,
     states: States,
     parked: ParkedCalls,
@@ -88,13 +95,22 @@ struct Inner {
     tasks: Tasks,
     work: Work,
     strangers: Arc<Strangers>,
+    uses: Uses,
+    demands: Demands,
     ids: AtomicI64,
 }
 
 impl Gate {
     /// A gate in front of the configured upstreams. Their catalogues are what was pinned before;
-    /// [`Gate::read_catalogues`] reads them anew.
+    /// [`Gate::read_catalogues`] reads them anew. Proofs of possession are held against what this process alone
+    /// knows.
     pub fn new(config: GateConfig, deps: Deps) -> Self {
+        let possession = Possession::of_this_process(deps.rng.as_ref());
+        Self::with_possession(config, deps, possession)
+    }
+
+    /// The same, with what all nodes of a cluster hold proofs of possession against.
+    pub fn with_possession(config: GateConfig, deps: Deps, possession: Possession) -> Self {
         let served = config.upstreams.iter().map(|offered| {
             let name = offered.name().clone();
             let served = Served::new(offered.clone(), config.resource(&name), config.resource_metadata(&name));
@@ -114,6 +130,7 @@ impl Gate {
             served,
             states,
             tokens: VerifiedTokens::default(),
+            possession,
             sessions: Sessions::default(),
             parked: ParkedCalls::default(),
             legs: Legs::default(),
@@ -121,6 +138,8 @@ impl Gate {
             tasks: Tasks::default(),
             work: Work::default(),
             strangers: Arc::default(),
+            uses: Uses::default(),
+            demands: Demands::default(),
             ids: AtomicI64::new(1),
         }))
     }
@@ -163,6 +182,15 @@ impl Gate {
     }
     pub(crate) fn verified_tokens(&self) -> &VerifiedTokens {
         &self.0.tokens
+    }
+    pub(crate) fn possession(&self) -> &Possession {
+        &self.0.possession
+    }
+    pub(crate) fn demands(&self) -> &Demands {
+        &self.0.demands
+    }
+    pub(crate) fn uses(&self) -> &Uses {
+        &self.0.uses
     }
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.0.sessions
@@ -207,6 +235,16 @@ impl Gate {
         self.0.served.values()
     }
 
+    /// Walks a request's first stages and goes no further, so that they can be measured by themselves: whether it
+    /// arrives, and if asked for whether its sender is known. A proof in it is used up.
+    #[doc(hidden)]
+    pub async fn walk_some_stages(&self, name: &str, request: Request<Body>, authenticated: bool) -> bool {
+        match receive(self, name, request) {
+            Ok((arrived, _)) if authenticated => authenticate(self, arrived).await.is_ok(),
+            arrived => arrived.is_ok(),
+        }
+    }
+
     /// Refuses an authenticated request, on the record.
     pub(crate) async fn refuse(&self, caller: &Authenticated, request: Rejected, refusal: Refusal) -> Response {
         let subject = caller.subject(request.bytes);
@@ -218,7 +256,7 @@ impl Gate {
     }
 
     fn refuse_stranger(&self, source: &Source, name: &str, headers: &HeaderMap, refusal: &Refusal) {
-        let claimed = bearer(headers, None).map(claims_of).unwrap_or_default();
+        let claimed = presented(headers, None).map(|sent| claims_of(sent.token)).unwrap_or_default();
         let named = if self.0.served.keys().any(|known| known.as_str() == name) { name } else { "unknown" };
         self.0.strangers.count(source, refusal.code(), named, claimed, self.clock().now());
     }
@@ -246,7 +284,9 @@ async fn endpoint(State(gate): State<Gate>, Path(name): Path<String>, request: R
     if request.method() == Method::OPTIONS {
         return cors::preflight(origin);
     }
+    let scheme = if speaks_dpop(request.headers()) { Scheme::Dpop } else { Scheme::Bearer };
     let response = walk(&gate, &name, request).await;
+    let response = challenge::dress(gate.possession(), gate.clock().now(), scheme, response);
     cors::dress(response, origin)
 }
 
@@ -263,7 +303,7 @@ async fn walk(gate: &Gate, name: &str, request: Request<Body>) -> Response {
             return respond::refused(&refusal, None, None, Era::Legacy);
         }
     };
-    let caller = match authenticate(gate, arrived) {
+    let caller = match authenticate(gate, arrived).await {
         Ok(caller) => caller,
         Err((refusal, arrived)) => {
             gate.refuse_stranger(&source, name, &headers, &refusal);

@@ -28,7 +28,7 @@ use crate::{
     scopes::{self, Needed},
     sessions::{Asker, NewSession, Session},
     slots::What,
-    upstream::{ClientFacts, ProcessOwner, UpstreamSession},
+    upstream::{Caller, ClientFacts, UpstreamSession},
 };
 
 /// Opens a session: the upstream's handshake, on this client's behalf.
@@ -65,8 +65,8 @@ async fn opened(
     let slot = gate.slots().take(What::Sessions, caller.binding(), gate.config().limits.sessions)?;
     let asked = ProtocolVersion::negotiate(requested, &VERSIONS).unwrap_or(ProtocolVersion::LATEST_LEGACY);
     let client = client_facts(&request, asked)?;
-    let owner = ProcessOwner::Principal(caller.binding());
-    let leg = gate.connector().open(&served.offered().spec, &client, &owner).await?;
+    let on_behalf = Caller::Principal(Arc::clone(caller.principal()));
+    let leg = gate.connector().open(&served.offered().spec, &client, &on_behalf).await?;
     if leg.facts().era == Era::Legacy {
         served.note_legacy();
     }
@@ -172,7 +172,16 @@ async fn forward(
         Refusal::Malformed(sallyport_mcp::Error::InvalidRequest(what).refuse(Some(id.clone())))
     })?;
     let slot = gate.slots().take(What::Calls, posted.caller.binding(), gate.config().limits.calls)?;
-    let pending = conduct::open(gate, posted, Era::Legacy, session.version.as_str(), &permitted, slot).await?;
+    let pending = conduct::open(
+        gate,
+        posted,
+        Era::Legacy,
+        session.version.as_str(),
+        &permitted,
+        slot,
+        Some(&session.client.capabilities),
+    );
+    let pending = pending.await?;
     if modern {
         gate.work().run(relay::legacy_to_modern::run(pending, session, running, permitted, outlet));
     } else {

@@ -16,7 +16,7 @@ use crate::{
     gate::Gate,
     refusal::Refusal,
     served::Served,
-    upstream::{ClientFacts, Outgoing, ProcessOwner, UpstreamError, UpstreamSession},
+    upstream::{Caller, ClientFacts, Outgoing, UpstreamError, UpstreamSession},
 };
 
 /// Kept legs of one principal at one upstream. What they differ in is for the client to say.
@@ -78,7 +78,7 @@ impl Gate {
         };
         let capabilities = json::digest(&Value::Object(client.capabilities.clone()));
         let binding = principal.binding();
-        let owner = ProcessOwner::Principal(binding.clone());
+        let caller = Caller::Principal(Arc::clone(principal));
         let key = Key { upstream: served.name().clone(), binding, capabilities };
         let spec = &served.offered().spec;
         // Of a leg that dies while it is taken another one is made, once.
@@ -87,7 +87,7 @@ impl Gate {
             if let Some(session) = evicted {
                 self.close_leg(session);
             }
-            let session = leg.session.get_or_try_init(|| self.connector().open(spec, &client, &owner)).await?;
+            let session = leg.session.get_or_try_init(|| self.connector().open(spec, &client, &caller)).await?;
             if session.is_alive() {
                 set_level(&leg, session.as_ref(), meta.log_level, self).await;
                 return Ok(Arc::clone(session));

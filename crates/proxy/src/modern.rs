@@ -76,8 +76,20 @@ async fn started(gate: &Gate, posted: &Posted, request: Request, meta: RequestMe
         return Ok(inlet);
     }
     let slot = gate.slots().take(What::Calls, caller.binding(), gate.config().limits.calls)?;
-    let leg = gate.leg(served, caller.principal(), &meta).await?;
-    let pending = conduct::open(gate, posted, Era::Modern, meta.protocol_version.as_str(), &permitted, slot).await?;
+    let leg = match gate.leg(served, caller.principal(), &meta).await {
+        // Nothing of the upstream is known yet; the call is answered on its own record all the same.
+        Err(refusal) if !matches!(refusal, Refusal::LinkRequired { .. }) => return Err(refusal),
+        leg => leg,
+    };
+    let version = meta.protocol_version.as_str();
+    let pending = conduct::open(gate, posted, Era::Modern, version, &permitted, slot, None).await?;
+    let leg = match leg {
+        Ok(leg) => leg,
+        Err(refusal) => {
+            gate.work().run(async move { pending.fail(&outlet, refusal, OutcomeStatus::Refused).await });
+            return Ok(inlet);
+        }
+    };
     if request.method == "server/discover" {
         gate.work().run(discover(pending, leg, outlet));
         return Ok(inlet);

@@ -14,6 +14,7 @@ use crate::{
     authorize,
     frames::{Frame, Outlet},
     gate::Gate,
+    link::{self, Linkable},
     record::Open,
     refusal::Refusal,
     revocation::Dead,
@@ -35,6 +36,8 @@ pub(crate) struct Pending {
     pub(crate) list: Option<ListKind>,
     pub(crate) open: Open,
     pub(crate) slot: Slot,
+    /// What its client can be told where the person has to link her account first.
+    pub(crate) link: Option<Box<Linkable>>,
     /// The place of a large request, given back with the call.
     pub(crate) _large: Option<Arc<Slot>>,
 }
@@ -64,6 +67,9 @@ impl Pending {
 
     /// Ends the call because the gate or the upstream failed.
     pub(crate) async fn fail(self, outlet: &Outlet, refusal: Refusal, status: OutcomeStatus) {
+        if let Refusal::LinkRequired { url } = &refusal {
+            return self.ask_to_link(outlet, refusal.code(), url).await;
+        }
         let frame = match self.open.close(status, Some(refusal.code().to_owned())).await {
             Ok(_) => Frame::Refused { refusal, id: Some(self.id) },
             Err(error) => unrecorded(&error, self.id),
@@ -72,10 +78,35 @@ impl Pending {
         let _ = outlet.send(frame).await;
     }
 
-    /// Ends the call without an answer: nobody waits for one.
+    /// Ends the call, of which nothing was executed, with the page on which the person links her account.
+    async fn ask_to_link(self, outlet: &Outlet, code: &str, url: &str) {
+        let (response, status) = link::answer(&self, url);
+        let http = match &response.outcome {
+            Outcome::Error(_) => StatusCode::OK,
+            Outcome::Result(_) => self.status(&response),
+        };
+        let frame = match self.open.close(status, Some(code.to_owned())).await {
+            Ok(_) => Frame::Answer { response, status: http, id: None },
+            Err(error) => Frame::Refused { refusal: Refusal::NoRecord(error), id: Some(self.id) },
+        };
+        drop(self.slot);
+        let _ = outlet.send(frame).await;
+    }
+
+    /// Ends the call without an answer: its client said that it waits for none, or went away.
     pub(crate) async fn cancelled(self, why: &str) {
         if let Err(error) = self.open.close(OutcomeStatus::Cancelled, Some(why.to_owned())).await {
             tracing::error!(%error, "the end of a cancelled call could not be recorded");
+        }
+    }
+
+    /// Ends the call because its session ended under it. Whoever waits is told why: the principal or the upstream is
+    /// at an end, the gate stops, or else the session alone (404, as for any dead session).
+    pub(crate) async fn session_ended(self, outlet: &Outlet) {
+        match self.alive() {
+            Err(dead) => self.withhold(outlet, dead).await,
+            Ok(()) if self.gate.work().is_stopped() => self.withhold(outlet, Dead::Stopped).await,
+            Ok(()) => self.fail(outlet, Refusal::SessionEnded, OutcomeStatus::Cancelled).await,
         }
     }
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, header};
-use sallyport_model::{UpstreamName, event::Source};
+use sallyport_model::{PeerCertificate, UpstreamName, event::Source};
 
 use crate::{gate::Gate, refusal::Refusal, served::Served};
 
@@ -25,12 +25,25 @@ pub(crate) enum Verb {
     Delete,
 }
 
+impl Verb {
+    /// As it stands in the request line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Get => "GET",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 /// A request that reached an endpoint.
 pub(crate) struct Arrived {
     pub(crate) served: Arc<Served>,
     pub(crate) verb: Verb,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Option<String>,
+    /// The TLS peer's, whose key the handshake proved.
+    pub(crate) certificate: Option<PeerCertificate>,
     pub(crate) source: Source,
     pub(crate) at: Instant,
 }
@@ -46,7 +59,7 @@ pub(crate) fn source_of(request: &Request<Body>) -> Source {
 pub(crate) fn receive(gate: &Gate, name: &str, request: Request<Body>) -> Result<(Arrived, Body), Refusal> {
     let at = Instant::now();
     let source = source_of(&request);
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     check_site(gate, &parts.headers, &parts.uri)?;
     // The path as it was sent: no encoding of a name is another name for it.
     if parts.uri.path().strip_prefix("/mcp/") != Some(name) {
@@ -61,7 +74,8 @@ pub(crate) fn receive(gate: &Gate, name: &str, request: Request<Body>) -> Result
         _ => return Err(Refusal::Verb),
     };
     let query = parts.uri.query().map(str::to_owned);
-    Ok((Arrived { served, verb, headers: parts.headers, query, source, at }, body))
+    let certificate = parts.extensions.remove::<PeerCertificate>();
+    Ok((Arrived { served, verb, headers: parts.headers, query, certificate, source, at }, body))
 }
 
 /// Refuses a foreign `Origin` (both transports' security sections) and a foreign `Host`, which a

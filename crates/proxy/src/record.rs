@@ -9,11 +9,12 @@
 //! What clients choose the length of is clipped, and an event is measured before anything is forwarded:
 //! no request is too large for its record.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use sallyport_mcp::{Object, Outcome as RpcOutcome, Response};
 use sallyport_model::{
-    AuditEvent, CallId, Clock, EventId, EventKind, Principal, Receipt, RecordError, Recorder, Rng, UpstreamName,
+    AuditEvent, CallId, Clock, EventId, EventKind, KeyBinding, Principal, Receipt, RecordError, Recorder, Rng,
+    UpstreamName,
     event::{CallFacts, DecisionFacts, Outcome, OutcomeStatus, Source, Who},
     hex,
 };
@@ -25,6 +26,8 @@ use crate::{refusal::Refusal, sanitise};
 const MOST_EVENT: usize = 48 * 1024;
 /// Characters kept of a fact that the client chose; what [`sanitise::sanitise_text`] leaves is shorter.
 const MOST_FACT: usize = 320;
+/// The fact that says how the token was bound to its holder.
+const BOUND: &str = "bound";
 /// Characters kept of a protocol version.
 const MOST_VERSION: usize = 32;
 
@@ -93,6 +96,7 @@ impl Records {
         event.tenant = Some(subject.principal.tenant.clone());
         event.who = Some(who(&subject.principal));
         event.source = Some(subject.source.clone());
+        event.facts.insert(BOUND.to_owned(), bound(&subject.principal).into());
         event
     }
 
@@ -134,7 +138,7 @@ impl Records {
                 facts.id = call.clone();
             }
             event.call = Some(facts);
-            event.facts = BTreeMap::from([
+            event.facts.extend([
                 ("action".to_owned(), answer.action.into()),
                 ("key".to_owned(), sanitise::sanitise_text(&answer.key).into()),
                 ("content_sha256".to_owned(), answer.sha256.into()),
@@ -195,8 +199,8 @@ impl Records {
             latency_us: micros(subject.arrived),
             response_bytes: 0,
         });
-        event.facts =
-            BTreeMap::from([("message".to_owned(), Value::from(sanitise::sanitise_text(&refusal.to_string())))]);
+        let message = Value::from(sanitise::sanitise_text(&refusal.to_string()));
+        event.facts.insert("message".to_owned(), message);
         fit(&mut event);
         self.record(event).await
     }
@@ -306,7 +310,8 @@ fn least(mut event: AuditEvent) -> AuditEvent {
     if let Some(source) = &mut event.source {
         source.user_agent = None;
     }
-    event.facts = BTreeMap::from([("left_out".to_owned(), Value::from("the event was too large"))]);
+    event.facts.retain(|name, _| name == BOUND);
+    event.facts.insert("left_out".to_owned(), Value::from("the event was too large"));
     event
 }
 
@@ -322,14 +327,24 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
 }
 
+/// Who acts, and for whom.
 fn who(principal: &Principal) -> Who {
     Who {
-        subject: principal.subject.clone(),
-        on_behalf_of: Vec::new(),
+        subject: principal.acting(),
+        on_behalf_of: principal.on_behalf_of(),
         client: Some(principal.client.clone()),
         session: Some(principal.session.clone()),
         grant: Some(principal.grant.clone()),
         token: Some(principal.token.clone()),
+    }
+}
+
+/// What of whoever sent the request had to be proved besides the token.
+fn bound(principal: &Principal) -> &'static str {
+    match principal.bound_to {
+        Some(KeyBinding::Dpop(_)) => "dpop",
+        Some(KeyBinding::Certificate(_)) => "mtls",
+        None => "bearer",
     }
 }
 

@@ -6,7 +6,7 @@ use sallyport_model::{Decision, Reason, RecordError, ScopeSet};
 use sallyport_oauth::TokenFault;
 use serde_json::json;
 
-use crate::{revocation::Dead, upstream::UpstreamError};
+use crate::{possession::Unproved, revocation::Dead, upstream::UpstreamError};
 
 /// Why a request goes no further. Nothing of it was forwarded, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +27,14 @@ pub(crate) enum Refusal {
     #[error("sign in first: send an access token in the Authorization header")]
     NoToken,
     /// A token where none may be, or several.
-    #[error("send exactly one access token, in the Authorization header, as `Bearer`")]
+    #[error("send exactly one access token, in the Authorization header, as Bearer or DPoP")]
     TokenPlace,
     /// A token that is not good here.
     #[error("the access token is not valid here")]
     BadToken(TokenFault),
+    /// A token that is good here, from somebody who does not hold its key.
+    #[error(transparent)]
+    Unproved(#[from] Unproved),
     /// A token that was good once, or may be; or an upstream that is not served.
     #[error("{}", dead_text(.0))]
     Dead(Dead),
@@ -52,6 +55,9 @@ pub(crate) enum Refusal {
     /// No such session, or not this principal's.
     #[error("there is no such session: send `initialize` again")]
     NoSession,
+    /// The session ended while a call of it was in progress.
+    #[error("the session ended before this was answered, and it may have been executed: send `initialize` again")]
+    SessionEnded,
     /// A response that answers nothing that was asked.
     #[error("the response answers no open request of this session")]
     NothingAsked,
@@ -65,6 +71,12 @@ pub(crate) enum Refusal {
         code: &'static str,
         /// What happened, and whether the request may have been executed.
         what: String,
+    },
+    /// The person has to link her account at the upstream first.
+    #[error("connect your account at this server first: open {url} in a browser, then try again")]
+    LinkRequired {
+        /// The gate's page for it.
+        url: String,
     },
     /// The audit log takes nothing: nobody passes.
     #[error("the audit log is not available, so nothing is allowed; tell the operator")]
@@ -108,10 +120,10 @@ impl Refusal {
     /// The HTTP status towards a client of `era`.
     pub(crate) fn status(&self, era: Era) -> StatusCode {
         match self {
-            Self::NoSuchUpstream | Self::NoSession => StatusCode::NOT_FOUND,
+            Self::NoSuchUpstream | Self::NoSession | Self::SessionEnded => StatusCode::NOT_FOUND,
             Self::ForeignSite(_) => StatusCode::FORBIDDEN,
             Self::Verb | Self::NotOffered(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoToken | Self::TokenPlace | Self::BadToken(_) | Self::Dead(Dead::Revoked) => {
+            Self::NoToken | Self::TokenPlace | Self::BadToken(_) | Self::Unproved(_) | Self::Dead(Dead::Revoked) => {
                 StatusCode::UNAUTHORIZED
             }
             Self::Dead(Dead::Unknown | Dead::Stopped | Dead::Held(_)) | Self::NoRecord(_) | Self::Store => {
@@ -122,7 +134,7 @@ impl Refusal {
             Self::Http { status, .. } => *status,
             Self::NothingAsked | Self::State(_) => StatusCode::BAD_REQUEST,
             // A JSON-RPC error in an answer is what every client can show; a bare 502 is not.
-            Self::Upstream { .. } => StatusCode::OK,
+            Self::Upstream { .. } | Self::LinkRequired { .. } => StatusCode::OK,
             Self::ExecutedUnrecorded => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -136,6 +148,7 @@ impl Refusal {
             Self::NoToken => "no_token",
             Self::TokenPlace => "token_place",
             Self::BadToken(fault) => fault.code(),
+            Self::Unproved(why) => why.code(),
             Self::Dead(Dead::Revoked) => "token_revoked",
             Self::Dead(Dead::Unknown) => "revocations_unknown",
             Self::Dead(Dead::Stopped) => "gate_stopped",
@@ -144,9 +157,11 @@ impl Refusal {
             Self::Malformed(_) => "malformed",
             Self::Http { .. } => "http",
             Self::NoSession => "no_session",
+            Self::SessionEnded => "session_ended",
             Self::NothingAsked => "nothing_asked",
             Self::State(_) => "request_state",
             Self::Upstream { code, .. } => code,
+            Self::LinkRequired { .. } => "link_required",
             Self::NoRecord(_) => "no_record",
             Self::ExecutedUnrecorded => "executed_unrecorded",
             Self::Store => "store",
@@ -162,6 +177,7 @@ impl Refusal {
             Self::Denied(Reason::InsufficientScope { needed }) => {
                 (errors::INVALID_REQUEST, Some(json!({ "error": "insufficient_scope", "scope": needed })))
             }
+            Self::LinkRequired { url } => (errors::INTERNAL_ERROR, Some(json!({ "reason": self.code(), "url": url }))),
             Self::NoRecord(_)
             | Self::ExecutedUnrecorded
             | Self::Store
@@ -171,6 +187,7 @@ impl Refusal {
             }
             // Which check a token failed is for the log; a stranger learns nothing from probing.
             Self::BadToken(fault) => (errors::INVALID_REQUEST, Some(json!({ "reason": fault.outside() }))),
+            Self::Unproved(why) => (errors::INVALID_REQUEST, Some(json!({ "reason": why.error() }))),
             _ => (errors::INVALID_REQUEST, Some(json!({ "reason": self.code() }))),
         };
         RpcError { data, ..RpcError::new(code, self.to_string()) }
@@ -197,6 +214,9 @@ fn denied_status(reason: &Reason, era: Era) -> StatusCode {
 
 impl From<UpstreamError> for Refusal {
     fn from(error: UpstreamError) -> Self {
+        if let UpstreamError::LinkRequired { url } = error {
+            return Self::LinkRequired { url };
+        }
         let done = if error.sent() { "; the request may have been executed" } else { "; nothing was executed" };
         Self::Upstream { code: error.code(), what: format!("{error}{done}") }
     }
@@ -217,6 +237,10 @@ pub(crate) fn challenge(refusal: &Refusal, resource_metadata: &str, initial: &Sc
         Refusal::NoToken => Some(format!("{head}, scope=\"{initial}\"")),
         Refusal::TokenPlace | Refusal::BadToken(_) | Refusal::Dead(Dead::Revoked) => {
             Some(format!("{head}, scope=\"{initial}\", error=\"invalid_token\", error_description=\"{refusal}\""))
+        }
+        Refusal::Unproved(why) => {
+            let error = why.error();
+            Some(format!("{head}, scope=\"{initial}\", error=\"{error}\", error_description=\"{refusal}\""))
         }
         Refusal::Denied(Reason::InsufficientScope { needed }) => {
             Some(format!("{head}, scope=\"{needed}\", error=\"insufficient_scope\", error_description=\"{refusal}\""))

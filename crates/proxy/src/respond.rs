@@ -6,7 +6,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use http::{HeaderValue, StatusCode, header};
 use sallyport_mcp::{Era, Message, RequestId, sse};
 use tokio_stream::wrappers::ReceiverStream;
@@ -56,8 +56,9 @@ async fn respond(mut inlet: Inlet, served: &Served, era: Era) -> Response {
         Some(Frame::Answer { response, status, id: None }) => json(status, &Message::Response(response)),
         Some(Frame::Refused { refusal, id }) => refused(&refusal, id, Some(served), era),
         Some(first) => events(first, inlet),
-        // The call ended without an answer: it was cancelled, and nobody waits for one.
-        None => empty(StatusCode::ACCEPTED),
+        // Its client cancelled the call, and so waits for no answer (2025-11-25 basic/utilities/cancellation). A request
+        // is answered by JSON or a stream all the same (basic/transports): a stream without a message.
+        None => stream_of(stream::empty()),
     }
 }
 
@@ -67,6 +68,11 @@ fn events(first: Frame, rest: Inlet) -> Response {
         Frame::Opened => Bytes::from_static(sse::KEEP_ALIVE),
         frame => frame.event().encode().unwrap_or_else(|_| Bytes::from_static(sse::KEEP_ALIVE)),
     });
+    stream_of(chunks)
+}
+
+/// A stream of events that is kept open by comments.
+fn stream_of(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let alive = tokio_stream::StreamExt::timeout_repeating(chunks, tokio::time::interval(QUIET));
     let body = alive.map(|chunk| Ok::<_, Infallible>(chunk.unwrap_or(Bytes::from_static(sse::KEEP_ALIVE))));
     let mut response = Response::new(Body::from_stream(body));

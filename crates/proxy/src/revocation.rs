@@ -30,7 +30,8 @@ const PAGE: usize = 1000;
 /// Why a verified token is refused all the same, or what it asked for is not released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Dead {
-    /// It, its grant, session, person, agent, client or tenant was revoked.
+    /// It, its grant or one that this was made out of, its session, person, client, tenant, or an agent of its
+    /// chain was revoked.
     #[error("the token was revoked")]
     Revoked,
     /// This node cannot tell.
@@ -76,7 +77,7 @@ impl RevocationView {
         if dead.is_empty() {
             return Ok(());
         }
-        let gone = subjects(principal).into_iter().any(|subject| {
+        let gone = subjects(principal).any(|subject| {
             let at = dead.get(&subject);
             at.is_some_and(|at| is_final(&subject) || principal.issued_at <= *at)
         });
@@ -174,25 +175,30 @@ fn is_final(subject: &RevocationSubject) -> bool {
     matches!(subject, RevocationSubject::Token(_) | RevocationSubject::Grant(_) | RevocationSubject::Session(_))
 }
 
-fn subjects(principal: &Principal) -> [RevocationSubject; 6] {
+/// All that a principal stands on: it is dead with any of them.
+fn subjects(principal: &Principal) -> impl Iterator<Item = RevocationSubject> + '_ {
     let who = match &principal.subject {
         Actor::Human(id) => RevocationSubject::User(id.clone()),
         Actor::Agent(id) => RevocationSubject::Agent(id.clone()),
     };
+    let grants = std::iter::once(&principal.grant).chain(&principal.ancestors);
     [
         RevocationSubject::Token(principal.token.clone()),
-        RevocationSubject::Grant(principal.grant.clone()),
         RevocationSubject::Session(principal.session.clone()),
         who,
         RevocationSubject::Client(principal.client.clone()),
         RevocationSubject::Tenant(principal.tenant.clone()),
     ]
+    .into_iter()
+    .chain(grants.cloned().map(RevocationSubject::Grant))
+    .chain(principal.actors.iter().cloned().map(RevocationSubject::Agent))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::principal;
+    use sallyport_model::{AgentId, GrantId};
 
     fn fed(entries: &[Revocation]) -> RevocationView {
         let view = RevocationView::default();
@@ -214,10 +220,18 @@ mod tests {
         assert_eq!(view.check(&principal()), Err(Dead::Unknown));
     }
 
+    /// A sub-agent that acts for an agent that acts for a person.
+    fn chain() -> Principal {
+        let agents = ["a-sub", "a-robot"].map(|id| AgentId::new(id).unwrap());
+        let ancestors = ["g-0", "g-00"].map(|id| GrantId::new(id).unwrap());
+        Principal { actors: agents.to_vec(), ancestors: ancestors.to_vec(), ..principal() }
+    }
+
     #[test]
     fn each_part_of_a_principal_kills_the_token() {
-        let who = principal();
-        for (n, subject) in subjects(&who).into_iter().enumerate() {
+        let who = chain();
+        assert_eq!(subjects(&who).count(), 10);
+        for (n, subject) in subjects(&who).enumerate() {
             let view = fed(&[Revocation { epoch: 1 + n as u64, subject, at: who.issued_at }]);
             assert_eq!(view.check(&who), Err(Dead::Revoked), "subject {n}");
         }
@@ -225,17 +239,17 @@ mod tests {
 
     #[test]
     fn a_token_issued_after_its_person_was_revoked_lives() {
-        let who = principal();
+        let who = chain();
         let at = who.issued_at.minus(Duration::from_secs(1));
-        for subject in subjects(&who).into_iter().filter(|subject| !is_final(subject)) {
+        for subject in subjects(&who).filter(|subject| !is_final(subject)) {
             assert_eq!(fed(&[Revocation { epoch: 1, subject, at }]).check(&who), Ok(()));
         }
     }
 
     #[test]
     fn a_token_grant_or_session_never_comes_back_whatever_the_time_in_the_token() {
-        let who = principal();
-        for subject in subjects(&who).into_iter().filter(is_final) {
+        let who = chain();
+        for subject in subjects(&who).filter(is_final) {
             let at = who.issued_at.minus(Duration::from_secs(100));
             assert_eq!(fed(&[Revocation { epoch: 1, subject, at }]).check(&who), Err(Dead::Revoked));
         }

@@ -78,6 +78,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Whether it is the session that ended, and not its client that cancelled this one call.
+    pub(crate) fn session_is_over(&self) -> bool {
+        self.session.ended.is_cancelled()
+    }
+
     /// Leaves the call open for a resumed stream. Gives it back when its answer has come already.
     pub(crate) fn suspend(mut self, pending: Pending) -> Option<(Pending, Elsewhere)> {
         let session = Arc::clone(&self.session);

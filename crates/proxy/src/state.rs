@@ -110,8 +110,8 @@ pub(crate) struct Owner<'a> {
 
 impl Owner<'_> {
     fn aad(&self) -> Vec<u8> {
-        let Binding { tenant, subject, client, session } = self.binding;
-        let parts = (tenant, subject, client, session, self.upstream);
+        let Binding { tenant, subject, actors, client, session } = self.binding;
+        let parts = (tenant, subject, actors, client, session, self.upstream);
         serde_json::to_vec(&parts).expect("ids serialise")
     }
 
@@ -130,7 +130,7 @@ impl Owner<'_> {
 mod tests {
     use super::*;
     use crate::testing::principal;
-    use sallyport_model::{ManualClock, SeededRng, SessionId};
+    use sallyport_model::{AgentId, ManualClock, SeededRng, SessionId};
     use serde_json::json;
 
     fn object(value: serde_json::Value) -> Object {
@@ -170,10 +170,13 @@ mod tests {
 
         let mut stranger = binding.clone();
         stranger.session = SessionId::new("s-2").unwrap();
+        let mut agent = binding.clone();
+        agent.actors.push(AgentId::new("a-robot").unwrap());
         let other = UpstreamName::new("mail").unwrap();
         let changed = object(json!({"name": "t", "arguments": {"a": 2}}));
         for wrong in [
             Owner { binding: &stranger, ..owner },
+            Owner { binding: &agent, ..owner },
             Owner { upstream: &other, ..owner },
             Owner { method: "prompts/get", ..owner },
             Owner { params: Some(&changed), ..owner },

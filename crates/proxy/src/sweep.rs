@@ -1,5 +1,5 @@
 //! Housekeeping: what nobody uses any more, and what belongs to somebody who was revoked or to an
-//! upstream that is not served any more, ends here.
+//! upstream that is not served any more, ends here. What agents used is stored from here as well.
 //!
 //! An upstream that is slow to let go of something holds nothing else up.
 
@@ -18,6 +18,7 @@ const TOLD: Duration = Duration::from_secs(5);
 impl Gate {
     /// Sweeps until the task is dropped.
     pub async fn keep_sweeping(self) {
+        self.read_demands().await;
         loop {
             tokio::time::sleep(EVERY).await;
             self.sweep();
@@ -36,8 +37,26 @@ impl Gate {
         for parked in self.parked().expired(false, |parked| parked.pending.alive().is_err()) {
             self.work().run(give_up(parked, "nobody answered"));
         }
+        if self.demands().due() {
+            let gate = self.clone();
+            self.work().run(async move { gate.read_demands().await });
+        }
+        if self.uses().due() {
+            let gate = self.clone();
+            self.work().run(async move { gate.uses().store(gate.store()).await });
+        }
+        if let Some(tokens) = self.connector().tokens() {
+            tokens.end(|who| self.is_dead(who));
+        }
         for leg in self.legs().stale(idle, |who, upstream| self.is_dead(who) || self.is_held(upstream)) {
             self.close_leg(leg);
+        }
+    }
+
+    /// Reads which tenants take no bearer tokens.
+    async fn read_demands(&self) {
+        if let Err(error) = self.demands().read(self.store()).await {
+            tracing::warn!(%error, "the tenants' demands could not be read; the last that were known hold");
         }
     }
 
@@ -47,7 +66,7 @@ impl Gate {
     }
 
     /// Stops: calls may finish for `patience`; then every call, stream, session, parked call and upstream
-    /// leg that is left is ended, on the record. Nothing more may arrive.
+    /// leg that is left is ended, on the record, and what agents used is stored. Nothing more may arrive.
     pub async fn stop(&self, patience: Duration) {
         self.work().finish(patience).await;
         let sessions = self.sessions().all();
@@ -60,6 +79,7 @@ impl Gate {
         if tokio::time::timeout(TOLD, closed).await.is_err() {
             tracing::warn!("some upstreams did not hear in time that their sessions ended");
         }
+        self.uses().store(self.store()).await;
     }
 
     /// Whether any part of a principal was revoked. A node that cannot tell ends nothing here: it denies.

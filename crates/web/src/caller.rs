@@ -1,8 +1,9 @@
-//! Whoever sent a request: headers and address. Nothing about it is verified but the address.
+//! Whoever sent a request: headers, address and certificate. Nothing about it is verified but the address, and that
+//! the certificate's key is the sender's.
 
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, StatusCode, header, request::Parts};
-use sallyport_model::event::Source;
+use sallyport_model::{PeerCertificate, event::Source};
 
 use crate::ClientAddress;
 
@@ -14,6 +15,8 @@ pub struct Caller {
     pub address: ClientAddress,
     /// The request's headers, as they were sent.
     pub headers: HeaderMap,
+    /// The TLS client certificate, where there was one.
+    pub certificate: Option<PeerCertificate>,
 }
 
 impl Caller {
@@ -33,6 +36,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let address = parts.extensions.get::<ClientAddress>().copied();
         let address = address.ok_or((StatusCode::INTERNAL_SERVER_ERROR, "the request has no client address"))?;
-        Ok(Self { address, headers: parts.headers.clone() })
+        let certificate = parts.extensions.get::<PeerCertificate>().cloned();
+        Ok(Self { address, headers: parts.headers.clone(), certificate })
     }
 }

@@ -25,7 +25,10 @@ pub(crate) const TABLE: [(&str, &[&str]); 22] = [
     ("export", &["model", "ledger", "storage", "outbound"]),
     (
         "admin",
-        &["model", "mcp", "policy", "inspect", "storage", "ledger", "export", "identity", "contain", "outbound", "web"],
+        &[
+            "model", "mcp", "oauth", "saml", "policy", "inspect", "storage", "ledger", "export", "identity", "contain",
+            "outbound", "web",
+        ],
     ),
     ("assess", &["model", "mcp", "oauth", "inspect", "ledger", "outbound"]),
     ("report", &["model"]),

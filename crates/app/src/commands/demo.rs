@@ -6,17 +6,20 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
-use aws_lc_rs::digest::{SHA256, digest};
-use sallyport_authserver::{AuthServerConfig, PreregisteredClient, Rates};
+use sallyport_authserver::{AuthServerConfig, Rates};
 use sallyport_demo::Demo as HelpDesk;
-use sallyport_identity::{IdentityConfig, NewPerson, hash_password};
-use sallyport_model::{AgentId, ClientId, Rng, Secret, SystemRng, TenantId, UpstreamName, hex};
+use sallyport_identity::{
+    IdentityConfig, NewPerson,
+    agents::{AgentEdit, AgentRules, AskedCredential, CredentialSource, NewAgent, Offer as _, Shown},
+    hash_password,
+};
+use sallyport_model::{AgentId, Rng, Secret, SystemRng, TenantId, UpstreamName, hex};
 use sallyport_outbound::{AddressPolicy, http::HttpOptions};
 use sallyport_proxy::{
     GateConfig, Group, Limits, Offered, Tenants,
     upstream::{Timeouts, Transport, UpstreamCredential, UpstreamSpec},
 };
-use sallyport_storage::{Agent, ApplicationType, ClientAuthMethod, Role};
+use sallyport_storage::{AgentBounds, Role};
 use sallyport_web::Branding;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -32,8 +35,8 @@ use crate::{
         user::make_password,
     },
     deployment::{Database, Deployment, Settings},
-    health,
     listeners::{Protection, Signals, bind, serve},
+    offer::GateOffer,
     register::Demand,
     secrets::{self, MasterKey},
     tour,
@@ -121,7 +124,6 @@ impl Running {
         };
         let upstream_token = secrets::random(&SystemRng);
         let desk = HelpDesk::new(upstream_token.clone());
-        let agent_secret = secrets::random(&SystemRng);
         let second = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the demo's second MCP server").await?;
         let second_token = secrets::random(&SystemRng);
         let archive = HelpDesk::new(second_token.clone());
@@ -130,7 +132,7 @@ impl Running {
             offered(SECOND, "Demo help desk of last year", &second, second_token)?,
         ];
         let announce = !command.json && !command.tour;
-        let settings = settings(&data, public_url.clone(), upstreams, &agent_secret, announce)?;
+        let settings = settings(&data, public_url.clone(), upstreams, announce)?;
         let mut listeners = tokio::task::JoinSet::new();
         let stop = CancellationToken::new();
         listeners.spawn(serve(behind, desk.router(), Protection::default(), stop.clone()));
@@ -139,12 +141,11 @@ impl Running {
         report_recovery(&deployment);
         deployment.start().await?;
         let accounts = people(&deployment).await?;
-        agent(&deployment, &public_url).await?;
+        let agent_secret = agent(&deployment, &public_url).await?;
         let failed = deployment.gate.read_catalogues().await;
         anyhow::ensure!(failed.is_empty(), "the demo's own MCP server does not answer: {failed:?}");
         let admin = private.local_addr()?;
-        let health = health::router(deployment.gate.clone(), deployment.log.clone());
-        listeners.spawn(serve(private, health, Protection::default(), stop.clone()));
+        listeners.spawn(serve(private, deployment.private(), Protection::default(), stop.clone()));
         listeners.spawn(serve(public, deployment.public(), Protection::default(), stop.clone()));
         let origin = public_url.origin().ascii_serialization();
         demo_assess::write_hooks(&data, deployment.log.dir())?;
@@ -243,25 +244,8 @@ fn temporary_directory() -> Result<PathBuf> {
     Ok(std::env::temp_dir().join(format!("sallyport-demo-{}", hex(&bytes))))
 }
 
-fn settings(
-    data: &std::path::Path,
-    public_url: Url,
-    upstreams: Vec<Offered>,
-    agent_secret: &Secret,
-    announce: bool,
-) -> Result<Settings> {
+fn settings(data: &std::path::Path, public_url: Url, upstreams: Vec<Offered>, announce: bool) -> Result<Settings> {
     let origin = public_url.origin().ascii_serialization();
-    let mut sha256 = [0u8; 32];
-    sha256.copy_from_slice(digest(&SHA256, agent_secret.expose().as_bytes()).as_ref());
-    let client = PreregisteredClient {
-        id: ClientId::new(AGENT)?,
-        name: "Demo agent".to_owned(),
-        redirect_uris: Vec::new(),
-        application_type: ApplicationType::Web,
-        auth: ClientAuthMethod::Secret { sha256 },
-        grant_types: vec!["client_credentials".to_owned()],
-        agent: Some(AgentId::new(AGENT)?),
-    };
     Ok(Settings {
         public_url,
         database: Database::File(data.join("sallyport.db")),
@@ -283,7 +267,6 @@ fn settings(
         demand: Demand::default(),
         oauth: AuthServerConfig {
             dynamic_registration: true,
-            clients: vec![client],
             // Every client on this machine registers from one address.
             rates: Rates { registrations_per_hour: 1000, ..Rates::default() },
             ..AuthServerConfig::new(origin)
@@ -308,6 +291,7 @@ fn offered(name: &str, title: &str, behind: &TcpListener, token: Secret) -> Resu
         name: UpstreamName::new(name)?,
         transport: Transport::Http { url, options: HttpOptions::default() },
         credential: UpstreamCredential::Bearer(token),
+        identity_header: false,
         timeouts: Timeouts::default(),
         max_message_bytes: 16 << 20,
     };
@@ -345,24 +329,47 @@ async fn people(deployment: &Deployment) -> Result<Vec<Account>> {
     Ok(accounts)
 }
 
-async fn agent(deployment: &Deployment, public_url: &Url) -> Result<()> {
-    let origin = public_url.origin().ascii_serialization();
-    let id = AgentId::new(AGENT)?;
-    let created_at =
-        deployment.store.agent(&id).await?.map_or_else(|| deployment.clock.now(), |agent| agent.created_at);
-    let owner = deployment.store.person_by_login("admin").await?.map(|person| person.id);
-    let agent = Agent {
-        id,
-        tenant: TenantId::new(TENANT)?,
-        client: ClientId::new(AGENT)?,
-        name: "Demo agent".to_owned(),
-        owner,
-        purpose: "Reads tickets at night".to_owned(),
-        scopes: format!("{UPSTREAM}:read").parse()?,
-        resources: vec![format!("{origin}/mcp/{UPSTREAM}")],
-        created_at,
-        suspended: false,
+/// The demo's agent, with a secret of this start: the others that it had are revoked.
+async fn agent(deployment: &Deployment, public_url: &Url) -> Result<Secret> {
+    let store = deployment.store.as_ref();
+    let tenant = TenantId::new(TENANT)?;
+    let mut known = store.tenant(&tenant).await?.context("the demo's tenant is not there")?;
+    known.settings.agent_secrets = true;
+    store.put_tenant(&known).await?;
+    let offer = GateOffer(deployment.gate.clone()).resources();
+    let rules = AgentRules { store, rng: deployment.rng.as_ref(), now: deployment.clock.now(), offer: &offer };
+    let scopes = format!("{UPSTREAM}:read").parse()?;
+    let resources = vec![format!("{}/mcp/{UPSTREAM}", public_url.origin().ascii_serialization())];
+    let change = match store.agent(&AgentId::new(AGENT)?).await? {
+        // The port may be another one this time.
+        Some(agent) => {
+            let edit = AgentEdit { scopes: Some(scopes), resources: Some(resources), ..AgentEdit::default() };
+            rules.edit(&agent, edit).await?
+        }
+        None => {
+            let new = NewAgent {
+                tenant,
+                client: Some(AGENT.to_owned()),
+                name: "Demo agent".to_owned(),
+                owner: store.person_by_login("admin").await?.map(|person| person.id),
+                purpose: "Reads tickets at night".to_owned(),
+                scopes,
+                resources,
+                bounds: AgentBounds::default(),
+            };
+            rules.create(new).await?
+        }
     };
-    deployment.store.put_agent(&agent).await?;
-    Ok(())
+    let agent = change.agent.clone();
+    change.make(store, rules.now).await?;
+    for old in store.credentials(&agent.id).await?.into_iter().filter(|old| old.lives(rules.now)) {
+        store.revoke_credential(&agent.id, &old.id, rules.now).await?;
+    }
+    let asked = AskedCredential { source: CredentialSource::Secret, life: None };
+    let made = rules.add_credential(&agent, asked).await?;
+    made.change.make(store, rules.now).await?;
+    match made.shown {
+        Shown::Secret(secret) => Ok(secret),
+        _ => anyhow::bail!("the demo's agent has no secret"),
+    }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::{
     End,
     cli::Doctor,
+    client_certificates::Authorities,
     commands::config::load,
     config::{Config, Tls},
     listeners,
@@ -69,12 +70,19 @@ fn clock() -> Finding {
 }
 
 fn tls(config: &Config) -> Finding {
+    let authorities = match &config.server.tls {
+        Some(Tls::Own { client_ca, .. } | Tls::Terminated { client_ca, .. }) => client_ca.as_deref(),
+        None => None,
+    };
+    if let Some(Err(error)) = authorities.map(Authorities::read) {
+        return bad("tls", format!("{error:#}"), "give a PEM file of the authorities of clients' certificates");
+    }
     match &config.server.tls {
         None => good("tls", "none; the listener is on loopback only"),
-        Some(Tls::Terminated { trusted_proxies }) => {
+        Some(Tls::Terminated { trusted_proxies, .. }) => {
             good("tls", format!("ended by a proxy in front, from {trusted_proxies:?}"))
         }
-        Some(Tls::Own { certificate, key }) => match listeners::tls(certificate, key) {
+        Some(Tls::Own { certificate, key, .. }) => match listeners::tls(certificate, key, false) {
             Ok(_) => good("tls", format!("{} and its key fit", certificate.display())),
             Err(error) => bad("tls", format!("{error:#}"), "give a PEM chain and its key, readable by this user"),
         },

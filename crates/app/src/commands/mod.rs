@@ -1,5 +1,7 @@
 //! One file a verb.
 
+pub mod agent;
+pub mod api_token;
 pub mod assess;
 pub mod audit;
 pub mod config;

@@ -1,8 +1,15 @@
 //! `sallyport serve`: the gate in front of your MCP servers.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
+use http::{HeaderName, header};
 use sallyport_authserver::{AuthServerConfig, IntrospectionCaller, PreregisteredClient, Rates};
 use sallyport_identity::IdentityConfig;
 use sallyport_model::{ClientId, SystemRng};
@@ -15,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     End,
     cli::Configured,
+    client_certificates::Authorities,
     commands::config::load,
-    config::{Config, ConfigError, Tls},
+    config::{ClientCertificates, Config, ConfigError, Tls},
     deployment::{Deployment, Settings, log_origin},
-    health,
     listeners::{Protection, Signals, bind, serve, tls},
     register::Demand,
     secrets::MasterKey,
@@ -37,7 +44,7 @@ pub async fn run(configured: Configured) -> Result<End> {
     deployment.start().await?;
     read_catalogues(&deployment);
     let stop = CancellationToken::new();
-    let admin = health::router(deployment.gate.clone(), deployment.log.clone());
+    let admin = deployment.private();
     let serving = tokio::spawn(serve(public, deployment.public(), protection, stop.clone()));
     let watching = tokio::spawn(serve(private, admin, Protection::default(), stop.clone()));
     anstream::eprintln!("sallyport serves {} on {}", config.server.origin(), config.server.listen);
@@ -139,12 +146,35 @@ pub fn make_private(directory: &Path) -> Result<()> {
 }
 
 fn protection(config: &Config) -> Result<Protection> {
+    let authorities =
+        |path: &Option<PathBuf>| path.as_deref().map_or_else(|| Ok(Authorities::default()), Authorities::read);
     Ok(match &config.server.tls {
         None => Protection::default(),
-        Some(Tls::Terminated { trusted_proxies }) => Protection { tls: None, trusted_proxies: trusted_proxies.clone() },
-        Some(Tls::Own { certificate, key }) => {
-            Protection { tls: Some(tls(certificate, key)?), trusted_proxies: Vec::new() }
-        }
+        Some(Tls::Terminated { trusted_proxies, client_certificate_header, client_ca }) => Protection {
+            tls: None,
+            trusted_proxies: trusted_proxies.clone(),
+            certificate_header: client_certificate_header.as_deref().map(header_name).transpose()?,
+            authorities: authorities(client_ca)?,
+        },
+        Some(Tls::Own { certificate, key, client_certificates, client_ca }) => Protection {
+            tls: Some(tls(certificate, key, *client_certificates == ClientCertificates::Optional)?),
+            authorities: authorities(client_ca)?,
+            ..Protection::default()
+        },
+    })
+}
+
+/// A header of a proxy; never one that a request could not do without.
+fn header_name(text: &str) -> Result<HeaderName, ConfigError> {
+    let name = HeaderName::try_from(text).ok();
+    let own = [header::AUTHORIZATION, header::HOST, header::COOKIE, header::ORIGIN, header::CONTENT_TYPE];
+    name.filter(|name| !own.contains(name)).ok_or_else(|| {
+        let what = format!("`{text}` is no header for it");
+        ConfigError::field(
+            "server.tls.client_certificate_header",
+            &what,
+            "name one that the proxy sets: \"Client-Cert\"",
+        )
     })
 }
 
@@ -187,6 +217,8 @@ fn oauth(config: &Config) -> Result<AuthServerConfig> {
         dynamic_registration: config.oauth.dynamic_registration,
         client_documents: config.oauth.client_documents,
         always_ask_consent: config.oauth.always_ask_consent,
+        dpop_nonces: config.oauth.dpop_nonces,
+        client_certificates: config.server.tls.as_ref().is_some_and(Tls::takes_certificates),
         rates: Rates { registrations_per_hour: config.oauth.registrations_per_hour.max(1), ..Rates::default() },
         clients,
         introspection_callers,

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, io::Read as _};
 
 use anyhow::{Context, Result};
-use sallyport_identity::NewPerson;
-use sallyport_model::{Clock as _, Rng, Secret, SystemClock, SystemRng, TenantId};
+use sallyport_admin::tenancy::people;
+use sallyport_identity::{NewPerson, agents::Left};
+use sallyport_model::{Clock as _, Rng, Secret, SystemClock, SystemRng, TenantId, UserId};
 use sallyport_storage::{Person, Role, Store};
 use serde_json::json;
 
@@ -14,7 +15,7 @@ use crate::{
     commands::{
         config::load,
         serve::settings,
-        tenant::opened::{event, shown},
+        tenant::opened::{Opened, event, refused, shown, told},
     },
     config::Config,
     deployment::Vault,
@@ -44,6 +45,18 @@ pub async fn run(command: User) -> Result<End> {
                 println!("{}", password.expose());
             }
         }
+        User::Disable { configured, who } => {
+            let opened = Opened::open(&configured).await?;
+            for line in disable(&opened, &who).await? {
+                println!("{line}");
+            }
+        }
+        User::Enable { configured, who } => {
+            let opened = Opened::open(&configured).await?;
+            let person = somebody(&opened, &who).await?;
+            people::enable(opened.tenancy(), &person).await.map_err(told)?;
+            println!("{}: she may sign in again", shown(&person.login));
+        }
         User::List { configured, tenant, json } => {
             let config = load(&configured)?;
             let master_key = MasterKey::load(&config.data.master_key(), &SystemRng)?;
@@ -61,6 +74,29 @@ pub async fn run(command: User) -> Result<End> {
         }
     }
     Ok(End::Done)
+}
+
+/// Somebody by login or id.
+async fn somebody(opened: &Opened, who: &str) -> Result<Person> {
+    let by_id = match UserId::new(who) {
+        Ok(id) => opened.store().person(&id).await?,
+        Err(_) => None,
+    };
+    let found = match by_id {
+        Some(person) => Some(person),
+        None => opened.store().person_by_login(who).await?,
+    };
+    found.ok_or_else(|| refused("WHO", &format!("there is nobody `{}`: name her login or id", shown(who))))
+}
+
+/// Switches somebody off; what became of her and of her agents.
+async fn disable(opened: &Opened, who: &str) -> Result<Vec<String>> {
+    let person = somebody(opened, who).await?;
+    let (_, settled) = people::disable(opened.tenancy(), &person).await.map_err(told)?;
+    let mut lines = vec![format!("{}: switched off; all that she had has ended", shown(&person.login))];
+    let of = |left: &Left| format!("  agent {}: {}", shown(left.agent.id.as_str()), left.outcome.word());
+    lines.extend(settled.iter().map(of));
+    Ok(lines)
 }
 
 async fn add(config: &Config, new: NewPerson) -> Result<Person> {

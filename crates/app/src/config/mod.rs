@@ -11,6 +11,7 @@ mod oauth;
 mod server;
 mod state;
 mod tenants;
+mod upstream_credential;
 mod upstreams;
 
 use std::path::Path;
@@ -23,7 +24,7 @@ pub use error::ConfigError;
 pub use identity::Identity;
 pub use limits::Limits;
 pub use oauth::OAuth;
-pub use server::{Server, Tls};
+pub use server::{ClientCertificates, Server, Tls};
 pub use state::State;
 pub use tenants::Tenant;
 pub use upstreams::Upstream;

@@ -24,6 +24,10 @@ pub struct OAuth {
     pub grant_minutes: u32,
     /// An agent's access token, seconds. Default: 300; at most 3600.
     pub agent_token_seconds: u32,
+    /// A grant under which an agent acts for a person, minutes. Default: 480; never longer than `grant_minutes`.
+    pub delegation_minutes: u32,
+    /// Whether a DPoP proof must hold a nonce of this server (RFC 9449 section 8). Default: true.
+    pub dpop_nonces: bool,
     /// Whether people are asked for consent at every sign-in. Default: false.
     pub always_ask_consent: bool,
     /// Clients that are known beforehand.
@@ -71,6 +75,8 @@ impl Default for OAuth {
             refresh_idle_minutes: 8 * 60,
             grant_minutes: 24 * 60,
             agent_token_seconds: 300,
+            delegation_minutes: 8 * 60,
+            dpop_nonces: true,
             always_ask_consent: false,
             clients: Vec::new(),
             introspection: Vec::new(),
@@ -88,6 +94,7 @@ impl OAuth {
             agent_token: seconds(self.agent_token_seconds),
             refresh_idle: minutes(self.refresh_idle_minutes),
             grant: minutes(self.grant_minutes),
+            delegation: minutes(self.delegation_minutes.min(self.grant_minutes)),
             ..Lifetimes::default()
         }
     }

@@ -44,13 +44,46 @@ pub enum Tls {
         certificate: PathBuf,
         /// PEM file with the private key.
         key: PathBuf,
+        /// Whether clients are asked for certificates, so that agents may prove themselves by them and bind their
+        /// tokens to them (RFC 8705): `off` or `optional`. Default: off.
+        #[serde(default)]
+        client_certificates: ClientCertificates,
+        /// PEM file of the authorities whose word about names in clients' certificates counts. Without it, a
+        /// certificate proves its key alone.
+        client_ca: Option<PathBuf>,
     },
     /// Something in front of us does it.
     Terminated {
         /// The addresses that it comes from; their `X-Forwarded-For` is believed.
         #[schemars(with = "Vec<String>")]
         trusted_proxies: Vec<IpNet>,
+        /// The header in which they pass on the certificate that a client showed: `Client-Cert` (RFC 9440), or one
+        /// with the certificate as PEM with percent escapes. It is taken from nobody else.
+        client_certificate_header: Option<String>,
+        /// As above.
+        client_ca: Option<PathBuf>,
     },
+}
+
+/// Whether clients are asked for certificates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// Everybody is asked, and nobody needs one.
+    Optional,
+}
+
+impl Tls {
+    /// Whether clients can show certificates at all.
+    pub fn takes_certificates(&self) -> bool {
+        match self {
+            Self::Own { client_certificates, .. } => *client_certificates == ClientCertificates::Optional,
+            Self::Terminated { client_certificate_header, .. } => client_certificate_header.is_some(),
+        }
+    }
 }
 
 fn private() -> SocketAddr {

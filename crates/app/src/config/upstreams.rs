@@ -12,7 +12,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::ConfigError;
+use super::{
+    ConfigError,
+    upstream_credential::{Credential, variable_of},
+};
 
 /// An MCP server behind the gate. Give `url` for Streamable HTTP or `command` for stdio.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -44,6 +47,10 @@ pub struct Upstream {
     pub shareable: bool,
     /// The gate's own credential at an HTTP upstream.
     pub credential: Option<Credential>,
+    /// Whether each request to an HTTP upstream tells who calls, in the header `Sallyport-Identity`, signed by the
+    /// gate.
+    #[serde(default)]
+    pub identity_header: bool,
     /// Which tenants may use it. Default: all.
     pub tenants: Option<Vec<String>>,
     /// What a client is offered that names no scope. Default: ["read"].
@@ -55,18 +62,6 @@ pub struct Upstream {
     /// Largest message that the upstream may send, bytes. Default: 16777216.
     #[serde(default = "sixteen_mib")]
     pub max_message_bytes: usize,
-}
-
-/// The gate's own credential at an HTTP upstream.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Credential {
-    /// The variable that holds it.
-    pub env: Option<String>,
-    /// The file that holds it.
-    pub file: Option<PathBuf>,
-    /// The header to send it in. Default: `Authorization: Bearer …`.
-    pub header: Option<String>,
 }
 
 /// A group of tools.
@@ -118,6 +113,13 @@ impl Upstream {
             let remedy = "a program gets its credentials by `env`";
             return Err(ConfigError::field(&field("credential"), "it is for HTTP upstreams", remedy));
         }
+        if self.command.is_some() && self.identity_header {
+            let remedy = "leave it out; a program is told nothing of who calls";
+            return Err(ConfigError::field(&field("identity_header"), "it is for HTTP upstreams", remedy));
+        }
+        if let Some(credential) = &self.credential {
+            credential.check(&field("credential"))?;
+        }
         for tenant in self.tenants.iter().flatten() {
             if let Err(error) = TenantId::new(tenant.clone()) {
                 let remedy = "name a tenant of a [[tenants]] section or of `sallyport tenant list`";
@@ -135,7 +137,11 @@ impl Upstream {
         let spec = UpstreamSpec {
             name: self.name.clone(),
             transport: self.transport()?,
-            credential: self.credential()?,
+            credential: match &self.credential {
+                Some(credential) => credential.read(&format!("upstreams[{}].credential", self.name))?,
+                None => UpstreamCredential::None,
+            },
+            identity_header: self.identity_header,
             timeouts: Timeouts {
                 first: Duration::from_secs(u64::from(self.timeout_seconds.max(1))),
                 ..Timeouts::default()
@@ -177,46 +183,4 @@ impl Upstream {
         let spec = StdioSpec::from_configuration(command, self.args.clone(), env, self.cwd.clone());
         Ok(Transport::Stdio { spec, shareable: self.shareable })
     }
-
-    fn credential(&self) -> Result<UpstreamCredential, ConfigError> {
-        let Some(credential) = &self.credential else { return Ok(UpstreamCredential::None) };
-        let field = format!("upstreams[{}].credential", self.name);
-        let value = match (&credential.env, &credential.file) {
-            (Some(variable), None) => variable_of(&field, variable)?,
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    ConfigError::field(&field, &format!("{}: {error}", path.display()), "make the file readable")
-                })?;
-                Secret::new(text.trim_end())
-            }
-            _ => {
-                return Err(ConfigError::field(
-                    &field,
-                    "it needs `env` or `file`",
-                    "name the variable or the file that holds it",
-                ));
-            }
-        };
-        match &credential.header {
-            None => Ok(UpstreamCredential::Bearer(value)),
-            Some(name) => {
-                let parsed = http::HeaderName::from_bytes(name.as_bytes());
-                let name = parsed.map_err(|_| {
-                    ConfigError::field(
-                        &field,
-                        &format!("`{name}` is no header name"),
-                        "use letters, digits and hyphens",
-                    )
-                })?;
-                Ok(UpstreamCredential::Header { name, value })
-            }
-        }
-    }
-}
-
-fn variable_of(field: &str, variable: &str) -> Result<Secret, ConfigError> {
-    let value = std::env::var(variable).map_err(|_| {
-        ConfigError::field(field, &format!("the variable `{variable}` is not set"), "set it before the gate starts")
-    })?;
-    Ok(Secret::new(value))
 }

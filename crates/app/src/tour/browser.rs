@@ -33,6 +33,11 @@ impl Browser {
         Self { web, cookies: Vec::new() }
     }
 
+    /// What it would send as `Cookie`.
+    pub fn cookie_header(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
     /// Fetches a page without following a redirect.
     pub async fn fetch(&mut self, url: &Url) -> Result<Reply> {
         self.exchange(Method::GET, url, &[], String::new()).await
@@ -88,7 +93,7 @@ impl Browser {
     }
 
     async fn exchange(&mut self, method: Method, url: &Url, headers: &[(&str, &str)], body: String) -> Result<Reply> {
-        let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        let cookies = self.cookie_header();
         let mut headers = headers.to_vec();
         if !cookies.is_empty() {
             headers.push(("cookie", &cookies));

@@ -139,3 +139,6 @@ fn in_time(after: Option<f64>) -> (bool, String) {
 fn has_verb(name: &str) -> bool {
     Cli::command().find_subcommand(name).is_some()
 }
+
+#[cfg(test)]
+mod tests;

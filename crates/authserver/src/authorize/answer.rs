@@ -3,13 +3,19 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use sallyport_model::{Actor, EventKind, GrantId, ScopeSet, event::Who};
+use sallyport_model::{Actor, EventKind, GrantId, KeyBinding, Mark, ScopeSet, event::Who};
 use sallyport_oauth::{ErrorCode, redirect};
 use sallyport_storage::{CodeRecord, Consent, Grant};
 use sallyport_web::{Caller, ErrorPage};
 
 use super::request::{AuthorizationRequest, of_resource};
-use crate::{AuthServerError, SignedIn, bearer, error::Refusal, parameters::append, record::Known, server::Server};
+use crate::{
+    AuthServerError, SignedIn, bearer,
+    error::{Ended, Refusal},
+    parameters::append,
+    record::Known,
+    server::Server,
+};
 
 /// How a consent came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +35,21 @@ impl Server {
         request: &AuthorizationRequest,
         person: &SignedIn,
         given: Given,
-    ) -> Result<String, AuthServerError> {
+    ) -> Result<String, Ended> {
         let now = self.now();
-        let end = now.plus(self.lifetimes_of(&person.session.tenant).await?.grant);
+        let delegation = self.delegation(request, person).await?;
+        let end = match &delegation {
+            Some(delegation) => delegation.until,
+            None => now.plus(self.lifetimes_of(&person.session.tenant).await?.grant),
+        };
         // A grant never outlives the session at the provider that it stands on.
         let provider_end = person.session.provider.as_ref().and_then(|provider| provider.not_after);
         let grant = Grant {
             id: GrantId::mint(self.rng.as_ref()),
             tenant: person.session.tenant.clone(),
             subject: Actor::Human(person.person.id.clone()),
+            actors: request.agent.iter().cloned().collect(),
+            ancestors: Vec::new(),
             client: request.client.clone(),
             resource: request.resource.clone(),
             scopes: request.scopes.clone(),
@@ -46,12 +58,20 @@ impl Server {
             created_at: now,
             expires_at: provider_end.map_or(end, |provider_end| provider_end.min(end)),
             revoked_at: None,
+            bound_to: request.dpop_jkt.clone().map(KeyBinding::Dpop),
         };
         let mut known = decided(request, person);
+        // It is she who decides, whoever will act for her.
+        let who = known.who.take();
         known.grant(&grant);
+        known.who = who.map(|who| Who { grant: Some(grant.id.clone()), ..who });
+        known.fact("mark", Mark::Human.as_str());
+        if delegation.is_some() {
+            known.fact("delegated_until", grant.expires_at.to_string());
+        }
         known.fact("remembered", given == Given::Earlier);
         self.record(self.event(EventKind::Consented, caller, &known)).await?;
-        if given == Given::Now {
+        if given == Given::Now && delegation.is_none() {
             self.remember(request, person).await?;
         }
         let (code, digest) = bearer::mint(self.rng.as_ref());
@@ -68,6 +88,7 @@ impl Server {
             nonce: request.nonce.clone(),
             authenticated_at: grant.authenticated_at,
             expires_at: now.plus(self.config.lifetimes.code),
+            dpop_jkt: request.dpop_jkt.clone(),
         };
         self.store.add_grant(&grant).await?;
         self.store.add_code(&digest, &record).await?;

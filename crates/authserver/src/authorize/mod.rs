@@ -6,6 +6,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod consent;
+pub(crate) mod delegation;
 pub(crate) mod endpoint;
 pub(crate) mod page;
 pub(crate) mod par;

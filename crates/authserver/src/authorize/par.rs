@@ -10,16 +10,18 @@ use axum::{
 };
 use http::StatusCode;
 use sallyport_model::EventKind;
-use sallyport_oauth::ErrorCode;
+use sallyport_oauth::{ErrorCode, metadata};
 use sallyport_storage::{Parked, ParkedKind};
 use sallyport_web::Caller;
 use serde::{Deserialize, Serialize};
 
 use super::request;
 use crate::{
-    bearer, client_auth,
+    bearer,
+    client_auth::{self, Authenticated},
     error::{Ended, Refusal, no_store},
     parameters::Parameters,
+    possession::{self, Held},
     record::Known,
     server::Server,
     token::form,
@@ -42,10 +44,11 @@ struct PushedResponse {
 /// Checks a request whole and keeps it for one use by the same client.
 pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body: Bytes) -> Response {
     let mut known = Known::default();
-    match push(&server, &caller, &body, &mut known).await {
+    let response = match push(&server, &caller, &body, &mut known).await {
         Ok(response) => no_store((StatusCode::CREATED, Json(response)).into_response()),
         Err(ended) => server.end(EventKind::AuthorizationRefused, &caller, &known, ended).await,
-    }
+    };
+    server.offer_nonce(response)
 }
 
 async fn push(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) -> Result<PushedResponse, Ended> {
@@ -59,8 +62,11 @@ async fn push(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) 
     if let Some(id) = parameters.get("client_id") {
         server.client_now(id, caller).await?;
     }
-    let client = client_auth::authenticate(server, caller, &parameters, known).await?;
+    let shown = possession::shown(server, caller, metadata::PAR, known)?;
+    let Authenticated { client, certificate } = client_auth::authenticate(server, caller, &parameters, known).await?;
+    let held = shown.and(certificate).spend(server).await?;
     let parameters = parameters.with("client_id", client.id.as_str());
+    let parameters = bound(parameters, &held)?;
     let target = request::target(server, caller, &parameters, known).await?;
     request::check(server, &target, &parameters)?;
     let (handle, digest) = bearer::mint(server.rng.as_ref());
@@ -74,6 +80,16 @@ async fn push(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) 
     };
     server.store.park(&parked).await?;
     Ok(PushedResponse { request_uri: format!("{PREFIX}{handle}"), expires_in: lifetime.as_secs() })
+}
+
+/// A proof in the push says which key must redeem the code, as `dpop_jkt` does (RFC 9449 section 10.1).
+fn bound(parameters: Parameters, held: &Held) -> Result<Parameters, Refusal> {
+    let Some(jkt) = held.jkt() else { return Ok(parameters) };
+    if parameters.get("dpop_jkt").is_some_and(|named| !held.is(named)) {
+        let differs = "dpop_jkt is not the thumbprint of the key of the DPoP proof";
+        return Err(Refusal::new(ErrorCode::InvalidDpopProof, differs, "dpop_jkt_differs"));
+    }
+    Ok(parameters.with("dpop_jkt", jkt))
 }
 
 /// The parameters behind a `request_uri` of ours, once, for the client that pushed them.

@@ -1,9 +1,9 @@
 //! The checks on an authorization request (OAuth 2.1 section 4.1.1, RFC 7636, RFC 8707, OpenID Connect
 //! Core section 3.1.2.1).
 
-use sallyport_model::{ClientId, Scope, ScopeSet};
-use sallyport_oauth::{ErrorCode, OAuthError, pkce, redirect};
-use sallyport_storage::{ApplicationType, ClientAuthMethod, ClientRecord};
+use sallyport_model::{AgentId, ClientId, Scope, ScopeSet};
+use sallyport_oauth::{ErrorCode, OAuthError, pkce, redirect, thumbprint};
+use sallyport_storage::{Agent, ApplicationType, ClientAuthMethod, ClientRecord};
 use sallyport_web::Caller;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ pub(crate) const OWN_SCOPES: [&str; 2] = ["openid", "offline_access"];
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) client: ClientRecord,
+    /// Whose client it is, if it is an agent's.
+    pub(crate) agent: Option<Agent>,
     pub(crate) redirect_uri: String,
     pub(crate) state: Option<String>,
 }
@@ -41,6 +43,12 @@ pub(crate) struct AuthorizationRequest {
     /// Who is expected to sign in; leads to her identity provider. Never believed.
     #[serde(default)]
     pub(crate) login_hint: Option<String>,
+    /// The agent that asks to act for her.
+    #[serde(default)]
+    pub(crate) agent: Option<AgentId>,
+    /// The thumbprint of the DPoP key that must redeem the code (RFC 9449 section 10).
+    #[serde(default)]
+    pub(crate) dpop_jkt: Option<String>,
 }
 
 /// `prompt` (OpenID Connect Core section 3.1.2.1).
@@ -68,7 +76,11 @@ pub(crate) async fn target(
         let wrong = "redirect_uri is not one that the client registered";
         return Err(Refusal::new(ErrorCode::InvalidRequest, wrong, "redirect_uri_unregistered").into());
     }
-    Ok(Target { client, redirect_uri, state: parameters.get("state").map(str::to_owned) })
+    let agent = match &client.agent {
+        Some(id) => server.store.agent(id).await?.filter(|agent| agent.client == client.id),
+        None => None,
+    };
+    Ok(Target { client, agent, redirect_uri, state: parameters.get("state").map(str::to_owned) })
 }
 
 /// Whether an answer may go to `redirect_uri`.
@@ -97,17 +109,22 @@ pub(crate) fn check(
     if parameters.get("response_mode").is_some_and(|mode| mode != "query") {
         return Err(invalid("response_mode must be query", "response_mode"));
     }
-    let allowed = target.client.grant_types.iter().any(|grant| grant == "authorization_code");
-    if target.client.agent.is_some() || !allowed {
-        let refused = "the client may not ask for a person's authorization";
-        return Err(Refusal::new(ErrorCode::UnauthorizedClient, refused, "client_grant_type"));
-    }
+    may_ask(target)?;
     let code_challenge = challenge(parameters)?;
     let resource = resources::named(server.resources.as_ref(), parameters.get("resource")).ok_or(Refusal::new(
         ErrorCode::InvalidTarget,
         "resource must be the identifier of one of our resources",
         "resource_unknown",
     ))?;
+    let scopes = scopes(&resource, parameters.get("scope"))?;
+    let scopes = match &target.agent {
+        Some(agent) => within(agent, &resource, &scopes)?,
+        None => scopes,
+    };
+    let dpop_jkt = parameters.get("dpop_jkt");
+    if dpop_jkt.is_some_and(|jkt| !thumbprint::is_one(jkt)) {
+        return Err(invalid("dpop_jkt must be the thumbprint of a key: 43 characters of base64url", "dpop_jkt"));
+    }
     if parameters.get("nonce").is_some_and(|nonce| nonce.len() > 512) {
         return Err(invalid("nonce is longer than 512 bytes", "nonce"));
     }
@@ -116,13 +133,49 @@ pub(crate) fn check(
         redirect_uri: target.redirect_uri.clone(),
         state: target.state.clone(),
         code_challenge,
-        scopes: scopes(&resource, parameters.get("scope"))?,
+        scopes,
         resource: resource.uri,
         nonce: parameters.get("nonce").map(str::to_owned),
         prompt: prompt(parameters.get("prompt"))?,
         max_age: max_age(parameters.get("max_age"))?,
         login_hint: parameters.get("login_hint").filter(|hint| hint.len() <= 254).map(str::to_owned),
+        agent: target.agent.as_ref().map(|agent| agent.id.clone()),
+        dpop_jkt: dpop_jkt.map(str::to_owned),
     })
+}
+
+/// Whether the client may ask people for anything. An agent's client may where the agent was given this redirect URI.
+fn may_ask(target: &Target) -> Result<(), Refusal> {
+    let registered = target.client.grant_types.iter().any(|grant| grant == "authorization_code");
+    let any_port = target.client.application_type == ApplicationType::Native;
+    let delegable = match (&target.client.agent, &target.agent) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(_), Some(agent)) => {
+            let mut given = agent.bounds.redirect_uris.iter();
+            given.any(|given| redirect::matches(given, &target.redirect_uri, any_port))
+        }
+    };
+    if registered && delegable {
+        return Ok(());
+    }
+    let refused = "the client may not ask for a person's authorization";
+    Err(Refusal::new(ErrorCode::UnauthorizedClient, refused, "client_grant_type"))
+}
+
+/// What an agent may have of what it asks a person for: never more than it may have for itself.
+fn within(agent: &Agent, resource: &resources::ResourceInfo, asked: &ScopeSet) -> Result<ScopeSet, Refusal> {
+    if !agent.resources.contains(&resource.uri) {
+        let wrong = "resource must be the identifier of one resource that the agent may use";
+        return Err(Refusal::new(ErrorCode::InvalidTarget, wrong, "resource_not_the_agents"));
+    }
+    let own: ScopeSet = asked.iter().filter(|scope| is_own(scope)).cloned().collect();
+    let granted = of_resource(asked).intersection(&resource.closure(&agent.scopes));
+    if granted.is_empty() {
+        let none = "the agent may have none of these scopes";
+        return Err(Refusal::new(ErrorCode::InvalidScope, none, "scope_not_the_agents"));
+    }
+    Ok(granted.union(&own))
 }
 
 const fn invalid(description: &'static str, reason: &'static str) -> Refusal {

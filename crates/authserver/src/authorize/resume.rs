@@ -58,7 +58,8 @@ async fn resume(server: &Server, caller: &Caller, query: &str, known: &mut Known
         let uri = server.grant(caller, &open.waiting.request, &person, Given::Earlier).await?;
         return Ok(go_on(server, &open, &client, &uri));
     }
-    page::consent(server, caller, &open, &client, &person).await
+    let delegation = server.delegation(&open.waiting.request, &person).await?;
+    page::consent(server, caller, &open, &client, &person, delegation.as_ref()).await
 }
 
 /// Browsers apply the sign-in page's `form-action` to every redirect that follows its form, so right
@@ -131,7 +132,9 @@ impl Server {
         request: &AuthorizationRequest,
         person: &SignedIn,
     ) -> Result<bool, AuthServerError> {
-        if self.config.always_ask_consent || !is_unmistakable(client, &request.redirect_uri) {
+        // Whoever lets an agent act for her says so each time: it is for a while only.
+        if self.config.always_ask_consent || request.agent.is_some() || !is_unmistakable(client, &request.redirect_uri)
+        {
             return Ok(false);
         }
         let consent = self.store.consent(&person.person.id, &client.id, &request.resource).await?;

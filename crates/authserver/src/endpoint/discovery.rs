@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
-use sallyport_oauth::metadata::{AuthorizationServerMetadata, Offers};
+use sallyport_oauth::metadata::{AgentOffers, AuthorizationServerMetadata, Offers};
 
 use crate::server::Server;
 
@@ -31,7 +31,13 @@ pub(crate) async fn get(State(server): State<Arc<Server>>) -> Response {
         dynamic_registration: server.config.dynamic_registration,
         client_documents: server.config.client_documents,
     };
-    let document = AuthorizationServerMetadata::new(server.issuer(), server.shell.origin(), offers);
+    let agents = AgentOffers {
+        id_jag: true,
+        workloads: true,
+        token_exchange: true,
+        certificates: server.config.client_certificates.then(|| server.shell.origin()),
+    };
+    let document = AuthorizationServerMetadata::new(server.issuer(), server.shell.origin(), offers).for_agents(&agents);
     let mut response = Json(document).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response

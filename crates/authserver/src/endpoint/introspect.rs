@@ -8,8 +8,8 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use sallyport_model::{EventKind, Principal};
-use sallyport_oauth::{ErrorCode, Expect, verify_access_token};
+use sallyport_model::{EventKind, KeyBinding, Mark, Principal, PrincipalKind};
+use sallyport_oauth::{ErrorCode, Expect, actor, verify_access_token};
 use sallyport_storage::RevocationSubject;
 use sallyport_web::Caller;
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::{
     parameters::Parameters,
     record::Known,
     server::Server,
-    token::form,
+    token::{form, token_type},
 };
 
 /// Revocations read at a time.
@@ -45,7 +45,15 @@ struct Token {
     jti: String,
     token_type: &'static str,
     tenant: String,
-    principal_type: sallyport_model::PrincipalKind,
+    principal_type: PrincipalKind,
+    /// Human, agent, or agent for a human.
+    mark: Mark,
+    /// Who acts for `sub` (RFC 8693 section 4.1), the one that presents the token outermost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<serde_json::Value>,
+    /// The key that must be proved with it (RFC 7800; RFC 9449 section 6.2, RFC 8705 section 3.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<KeyBinding>,
 }
 
 /// Says whether an access token for one of the caller's own resources is good, and about every other
@@ -92,8 +100,8 @@ fn authenticate<'a>(
     all.find(|one| one.id == id && bearer::is_behind(&secret, &one.secret_sha256)).ok_or(refused)
 }
 
-async fn is_revoked(server: &Server, principal: &Principal) -> Result<bool, AuthServerError> {
-    // A revocation of a person, agent, client, session or tenant also marks the grants that it covers.
+pub(crate) async fn is_revoked(server: &Server, principal: &Principal) -> Result<bool, AuthServerError> {
+    // A revocation of a person, agent, client, session, tenant or ancestor also marks the grants that it covers.
     match server.store.grant(&principal.grant).await? {
         Some(grant) if grant.revoked_at.is_none() => {}
         _ => return Ok(true),
@@ -122,8 +130,11 @@ fn describe(server: &Server, audience: &str, principal: &Principal) -> Token {
         exp: principal.expires_at.as_secs(),
         iat: principal.issued_at.as_secs(),
         jti: principal.token.to_string(),
-        token_type: "Bearer",
+        token_type: token_type(principal.bound_to.as_ref()),
         tenant: principal.tenant.to_string(),
         principal_type: principal.subject.kind(),
+        mark: principal.mark(),
+        act: actor::write(&principal.actors),
+        cnf: principal.bound_to.clone(),
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body
 
 async fn revoke(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) -> Result<(), Ended> {
     let parameters = form(&caller.headers, body)?;
-    let client = client_auth::authenticate(server, caller, &parameters, known).await?;
+    let client = client_auth::authenticate(server, caller, &parameters, known).await?.client;
     let token = parameters.require("token", "token is missing")?;
     known.fact("by", "client");
     match bearer::presented(token) {

@@ -1,14 +1,22 @@
 //! `grant_type=authorization_code` (OAuth 2.1 section 4.1.3).
 
+use std::time::Duration;
+
+use sallyport_model::{KeyBinding, TenantId};
 use sallyport_oauth::pkce;
 use sallyport_storage::{ClientRecord, CodeRecord, CodeUse, Grant, NewRefresh};
-use sallyport_web::Caller;
 
-use super::issue::{Order, TokenResponse, issue};
+use super::{
+    Request,
+    issue::{Order, TokenResponse, issue},
+};
 use crate::{
+    AuthServerError,
+    agents::{Chain, chain_of},
     bearer,
     error::{Ended, Refusal},
     parameters::Parameters,
+    possession,
     record::{Known, Standing},
     resources,
     server::Server,
@@ -20,13 +28,8 @@ const fn refuse(reason: &'static str) -> Refusal {
 
 /// Redeems a code. Presenting it spends it, whatever else is wrong with the request; what was then not
 /// redeemed takes its grant with it.
-pub(crate) async fn redeem(
-    server: &Server,
-    caller: &Caller,
-    client: &ClientRecord,
-    parameters: &Parameters,
-    known: &mut Known,
-) -> Result<TokenResponse, Ended> {
+pub(crate) async fn redeem(mut request: Request<'_>, known: &mut Known) -> Result<TokenResponse, Ended> {
+    let Request { server, caller, client, parameters, .. } = request;
     let digest = parameters.bearer("code", "code is missing", refuse("code_malformed"))?;
     let record = match server.store.consume_code(&digest, server.now()).await? {
         CodeUse::Fresh(record) => {
@@ -49,26 +52,51 @@ pub(crate) async fn redeem(
     };
     let grant = server.store.grant(&record.grant).await?.ok_or(refuse("grant_gone"))?;
     known.grant(&grant);
-    if let Err(refusal) = check(server, client, parameters, &record, &grant) {
-        server.revoke_grant(&grant.id).await?;
-        return Err(refusal.into());
-    }
+    let (chain, bound_to) = match check(&mut request, &record, &grant).await {
+        Ok(checked) => checked,
+        Err(ended) => {
+            server.revoke_grant(&grant.id).await?;
+            return Err(ended);
+        }
+    };
     if let Some(refusal) = server.person_refused(&record.tenant, &record.user).await? {
         return Err(refusal.into());
     }
+    server.bind(&grant, bound_to.as_ref()).await?;
     let refresh_token = first_refresh(server, client, &grant).await?;
     let openid = record.scopes.iter().any(|scope| scope.as_str() == "openid");
     let order = Order {
         grant: &grant,
         scopes: record.scopes,
-        lifetime: server.lifetimes_of(&grant.tenant).await?.access_token,
+        lifetime: server.token_lifetime(&grant.tenant, &chain).await?,
+        until: chain.until(),
+        bound_to,
         refresh_token,
         identify: openid.then_some(record.nonce),
     };
-    Ok(issue(server, caller, order, known).await?)
+    issue(server, caller, order, known).await
 }
 
-fn check(
+/// What must hold besides, of the request, of whoever acts and of the key: nothing of it can be mended with the same
+/// code.
+async fn check(
+    request: &mut Request<'_>,
+    record: &CodeRecord,
+    grant: &Grant,
+) -> Result<(Chain, Option<KeyBinding>), Ended> {
+    let server = request.server;
+    check_request(server, request.client, request.parameters, record, grant)?;
+    let held = request.hold().await?;
+    if record.dpop_jkt.as_deref().is_some_and(|jkt| !held.is(jkt)) {
+        return Err(refuse("code_of_another_key").into());
+    }
+    let bound_to = held.under(grant)?;
+    let chain = server.chain(&grant.tenant, &chain_of(&grant.subject, &grant.actors), request.from()).await?;
+    possession::demand(&server.settings_of(&grant.tenant).await?, &chain, bound_to.as_ref())?;
+    Ok((chain, bound_to))
+}
+
+fn check_request(
     server: &Server,
     client: &ClientRecord,
     parameters: &Parameters,
@@ -86,7 +114,7 @@ fn check(
     if !pkce::verifies(&record.code_challenge, verifier) {
         return Err(refuse("pkce_verifier_wrong"));
     }
-    same_resource(server, parameters, &record.resource)?;
+    same_resource(server, parameters.get("resource"), &record.resource)?;
     if grant.revoked_at.is_some() || grant.expires_at <= server.now() {
         return Err(refuse("grant_ended"));
     }
@@ -94,14 +122,35 @@ fn check(
 }
 
 /// RFC 8707 section 2.2: the resource of the token request is that of the grant.
-pub(super) fn same_resource(server: &Server, parameters: &Parameters, granted: &str) -> Result<(), Refusal> {
-    let Some(asked) = parameters.get("resource") else { return Ok(()) };
+pub(super) fn same_resource(server: &Server, asked: Option<&str>, granted: &str) -> Result<(), Refusal> {
+    let Some(asked) = asked else { return Ok(()) };
     let same = resources::named(server.resources.as_ref(), Some(asked)).is_some_and(|info| info.uri == granted);
     if same {
         return Ok(());
     }
     let wrong = "resource is not the one that was authorized";
     Err(Refusal::new(sallyport_oauth::ErrorCode::InvalidTarget, wrong, "resource_differs"))
+}
+
+impl Server {
+    /// Binds a grant to the key that its first token is bound to, so that every other one is, too.
+    pub(super) async fn bind(&self, grant: &Grant, bound_to: Option<&KeyBinding>) -> Result<(), Ended> {
+        let Some(key) = bound_to.filter(|_| grant.bound_to.is_none()) else { return Ok(()) };
+        match self.store.bind_grant(&grant.id, key, self.now()).await? {
+            true => Ok(()),
+            false => Err(refuse("grant_bound_to_another_key").into()),
+        }
+    }
+
+    /// How long an access token lives that a person, or an agent for her, gets.
+    pub(super) async fn token_lifetime(&self, tenant: &TenantId, chain: &Chain) -> Result<Duration, AuthServerError> {
+        let lifetimes = self.lifetimes_of(tenant).await?;
+        let longest = match chain.presenting() {
+            None => lifetimes.access_token,
+            Some(_) => lifetimes.access_token.min(lifetimes.agent_token),
+        };
+        Ok(chain.lifetime(longest))
+    }
 }
 
 async fn first_refresh(server: &Server, client: &ClientRecord, grant: &Grant) -> Result<Option<String>, Ended> {

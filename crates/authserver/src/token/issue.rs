@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sallyport_model::{EventKind, ScopeSet, TokenId};
+use sallyport_model::{Actor, EventKind, KeyBinding, ScopeSet, Timestamp, TokenId};
 use sallyport_oauth::{
-    AccessClaims,
+    AccessClaims, dpop,
     id_token::{self, IdClaims},
     token,
 };
@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::{
     AuthServerError,
     authorize::request::of_resource,
+    error::{Ended, Refusal},
     record::{Known, who},
     server::Server,
 };
@@ -30,6 +31,16 @@ pub(crate) struct TokenResponse {
     refresh_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_token: Option<String>,
+    /// RFC 8693 section 2.2.1; of a token exchange only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
+}
+
+impl TokenResponse {
+    /// The same as the answer to a token exchange.
+    pub(crate) fn exchanged(self, token_type: &'static str) -> Self {
+        Self { issued_token_type: Some(token_type), ..self }
+    }
 }
 
 /// What to issue.
@@ -38,6 +49,10 @@ pub(crate) struct Order<'a> {
     /// Within the grant's.
     pub(crate) scopes: ScopeSet,
     pub(crate) lifetime: Duration,
+    /// It ends by then in any case.
+    pub(crate) until: Option<Timestamp>,
+    /// The key that it is bound to; nothing for a bearer token.
+    pub(crate) bound_to: Option<KeyBinding>,
     /// Stored already.
     pub(crate) refresh_token: Option<String>,
     /// An ID token too, with this nonce.
@@ -50,10 +65,14 @@ pub(crate) async fn issue(
     caller: &Caller,
     order: Order<'_>,
     known: &mut Known,
-) -> Result<TokenResponse, AuthServerError> {
+) -> Result<TokenResponse, Ended> {
     let grant = order.grant;
     let now = server.now();
-    let expires_at = now.plus(order.lifetime).min(grant.expires_at);
+    let ends = [Some(now.plus(order.lifetime)), Some(grant.expires_at), order.until];
+    let expires_at = ends.into_iter().flatten().min().unwrap_or(now);
+    if expires_at.as_secs() <= now.as_secs() {
+        return Err(Refusal::grant("the authorization has ended", "grant_ended").into());
+    }
     let claims = AccessClaims {
         iss: server.issuer().to_owned(),
         sub: grant.subject.id().to_owned(),
@@ -67,6 +86,9 @@ pub(crate) async fn issue(
         tenant: grant.tenant.clone(),
         grant: grant.id.clone(),
         principal_type: grant.subject.kind(),
+        act: grant.actors.clone(),
+        ancestors: grant.ancestors.clone(),
+        cnf: order.bound_to,
     };
     let access_token = server.keys.sign(|key| token::issue(&claims, key))?;
     let id_token = match order.identify {
@@ -80,15 +102,36 @@ pub(crate) async fn issue(
     known.fact("scopes", order.scopes.to_string());
     known.fact("expires_at", expires_at.to_string());
     known.fact("refreshable", order.refresh_token.is_some());
+    known.fact("bound", binding_word(claims.cnf.as_ref()));
+    if let Some(Actor::Agent(agent)) = known.who.as_ref().map(|who| &who.subject) {
+        server.store.note_agent_use(agent, known.credential.as_ref(), now).await?;
+    }
     server.record(server.event(EventKind::TokenIssued, caller, known)).await?;
     Ok(TokenResponse {
         access_token,
-        token_type: "Bearer",
+        token_type: token_type(claims.cnf.as_ref()),
         expires_in: claims.exp.saturating_sub(claims.iat),
         scope: order.scopes,
         refresh_token: order.refresh_token,
         id_token,
+        issued_token_type: None,
     })
+}
+
+/// RFC 9449 section 5; a token that is bound to a certificate is still called a bearer token (RFC 8705).
+pub(crate) fn token_type(bound_to: Option<&KeyBinding>) -> &'static str {
+    match bound_to {
+        Some(KeyBinding::Dpop(_)) => dpop::SCHEME,
+        Some(KeyBinding::Certificate(_)) | None => "Bearer",
+    }
+}
+
+fn binding_word(bound_to: Option<&KeyBinding>) -> &'static str {
+    match bound_to {
+        Some(KeyBinding::Dpop(_)) => "dpop",
+        Some(KeyBinding::Certificate(_)) => "mtls",
+        None => "bearer",
+    }
 }
 
 fn identify(

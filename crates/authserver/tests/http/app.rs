@@ -17,19 +17,26 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use sallyport_authserver::{
-    AuthServer, AuthServerConfig, Deps, Document, DocumentFetcher, FetchFault, IntrospectionCaller, KeyRing,
-    PreregisteredClient, Rates, ResourceInfo, Resources, ScopeInfo, SignIn, SignedIn,
+    AuthServer, AuthServerConfig, Deps, Document, DocumentFetcher, FetchFault, IdJagIssuer, IntrospectionCaller,
+    KeyRing, PreregisteredClient, Rates, ResourceInfo, Resources, ScopeInfo, SignIn, SignedIn,
 };
-use sallyport_identity::{Identity, IdentityConfig, IdentityError, SessionStanding, hash_password};
+use sallyport_identity::{
+    Identity, IdentityConfig, IdentityError, SessionStanding, hash_password, id_jag::IdJagRefused,
+};
 use sallyport_model::{
     AgentId, AuditEvent, ClientId, Clock, ConnectionId, EventKind, ManualClock, Receipt, RecordError, Recorder, Scope,
-    ScopeSet, Secret, SessionId, Strangers, SystemRng, TenantId, Timestamp, UpstreamName, UserId,
+    ScopeSet, Secret, SessionId, Strangers, SystemRng, TenantId, Timestamp, UpstreamName, UserId, event::Source,
 };
-use sallyport_oauth::{Expect, TokenFault, pkce, verify_access_token};
+use sallyport_oauth::{
+    Expect, TokenFault,
+    id_jag::IdJag,
+    oidc::{Jwks, JwtFault},
+    pkce, verify_access_token,
+};
 use sallyport_outbound::{AddressPolicy, guard::SystemResolver, provider::ProviderClient};
 use sallyport_storage::{
-    Agent, ApplicationType, BrowserSession, ClientAuthMethod, Person, PersonOrigin, ProviderSession, Role, Store,
-    Tenant, sqlite::SqliteStore,
+    Agent, AgentBounds, ApplicationType, BrowserSession, ClientAuthMethod, Person, PersonOrigin, ProviderSession, Role,
+    Store, Tenant, sqlite::SqliteStore,
 };
 use sallyport_web::{Branding, ClientAddress, CsrfKey, Shell};
 use serde_json::Value;
@@ -143,12 +150,52 @@ struct Believing {
     store: Arc<dyn Store>,
     sessions: Arc<Mutex<HashMap<String, BrowserSession>>>,
     standing: Arc<Mutex<SessionStanding>>,
+    providers: Arc<Mutex<Vec<Provider>>>,
+}
+
+/// A tenant's identity provider that sends ID-JAGs.
+#[derive(Clone)]
+pub(crate) struct Provider {
+    pub(crate) issuer: IdJagIssuer,
+    /// Its JWK set.
+    pub(crate) keys: Value,
 }
 
 #[async_trait]
 impl SignIn for Believing {
     async fn standing(&self, _: &sallyport_model::SessionId) -> Result<SessionStanding, IdentityError> {
         Ok(*self.standing.lock().unwrap())
+    }
+    async fn id_jag_issuers(&self, issuer: &str) -> Result<Vec<IdJagIssuer>, IdentityError> {
+        let all = self.providers.lock().unwrap();
+        Ok(all.iter().map(|one| one.issuer.clone()).filter(|one| one.rule.issued(issuer, None)).collect())
+    }
+    async fn id_jag_keys(&self, of: &IdJagIssuer, _: Option<&JwtFault>) -> Result<Jwks, IdentityError> {
+        let all = self.providers.lock().unwrap();
+        let one = all.iter().find(|one| one.issuer.connection == of.connection).unwrap();
+        Ok(Jwks::parse(one.keys.to_string().as_bytes()).unwrap())
+    }
+    /// The person whose id is the `sub`, of the connection's tenant.
+    async fn id_jag_person(
+        &self,
+        _: &Source,
+        of: &IdJagIssuer,
+        id_jag: &IdJag,
+    ) -> Result<Result<BrowserSession, IdJagRefused>, IdentityError> {
+        let person = self.store.person(&UserId::new(&*id_jag.subject).unwrap()).await?;
+        let Some(person) = person.filter(|person| person.tenant == of.tenant) else {
+            return Ok(Err(IdJagRefused { code: "not_provisioned", what: "nobody".into() }));
+        };
+        Ok(Ok(BrowserSession {
+            id: SessionId::new(format!("id-jag-{}", person.id)).unwrap(),
+            cookie: [0; 32],
+            user: person.id,
+            tenant: person.tenant,
+            methods: vec!["id_jag".into()],
+            authenticated_at: id_jag.issued_at,
+            expires_at: id_jag.issued_at.plus(Duration::from_secs(12 * 3600)),
+            provider: None,
+        }))
     }
     async fn current(&self, headers: &HeaderMap) -> Result<Option<SignedIn>, IdentityError> {
         let cookie = headers.get(header::COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -176,6 +223,10 @@ pub(crate) struct App {
     pub(crate) keys: Arc<KeyRing>,
     /// What the identity provider says of everybody.
     pub(crate) standing: Arc<Mutex<SessionStanding>>,
+    /// Tenants' identity providers that send ID-JAGs.
+    pub(crate) providers: Arc<Mutex<Vec<Provider>>>,
+    /// What platforms publish.
+    pub(crate) platforms: Arc<Documents>,
     sessions: Arc<Mutex<HashMap<String, BrowserSession>>>,
     _directory: tempfile::TempDir,
 }
@@ -209,10 +260,31 @@ impl App {
         let parts = Parts::new().await;
         let sessions = Arc::default();
         let standing = Arc::new(Mutex::new(SessionStanding::Stands));
+        let providers = Arc::<Mutex<Vec<Provider>>>::default();
         let (store, kept) = (parts.store.clone(), Arc::clone(&sessions));
-        let identity = Believing { store, sessions: kept, standing: Arc::clone(&standing) };
+        let identity =
+            Believing { store, sessions: kept, standing: Arc::clone(&standing), providers: Arc::clone(&providers) };
         let app = Self::build(parts, Arc::new(identity), sessions, change).await;
-        Arc::new(Self { standing, ..Arc::into_inner(app).unwrap() })
+        Arc::new(Self { standing, providers, ..Arc::into_inner(app).unwrap() })
+    }
+
+    /// Another node of the same deployment.
+    pub(crate) async fn another_node(&self) -> Arc<Self> {
+        let csrf = CsrfKey::new(Zeroizing::new([1; 32]));
+        let parts = Parts {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            log: self.log.clone(),
+            shell: Arc::new(Shell::new(ISSUER.parse().unwrap(), Branding::default(), csrf).unwrap()),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let identity = Believing {
+            store: self.store.clone(),
+            sessions: self.sessions.clone(),
+            standing: self.standing.clone(),
+            providers: self.providers.clone(),
+        };
+        Self::build(parts, Arc::new(identity), self.sessions.clone(), |_| {}).await
     }
 
     /// With the real sign-in pages; alice's password is `correct horse battery`.
@@ -244,6 +316,7 @@ impl App {
         change: impl FnOnce(&mut AuthServerConfig),
     ) -> Arc<Self> {
         let documents = Arc::<Documents>::default();
+        let platforms = Arc::<Documents>::default();
         let strangers = Arc::<Strangers>::default();
         let mut config = config();
         change(&mut config);
@@ -256,6 +329,8 @@ impl App {
             identity,
             shell: parts.shell,
             documents: documents.clone(),
+            platforms: platforms.clone(),
+            nonce_key: Zeroizing::new([3; 32]),
             resources: Arc::new(Two),
             config,
         })
@@ -270,13 +345,16 @@ impl App {
             log: parts.log,
             strangers,
             documents,
+            platforms,
+            providers: Arc::default(),
             sessions,
             _directory: parts.directory,
         })
     }
 
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
-        request.extensions_mut().insert(ClientAddress(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))));
+        let address = ClientAddress(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+        request.extensions_mut().get_or_insert_with(|| address);
         Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
@@ -398,6 +476,8 @@ async fn seed(store: &dyn Store) {
         resources: vec![FILES.into()],
         created_at: START,
         suspended: false,
+        bounds: AgentBounds::default(),
+        last_used_at: None,
     };
     store.put_agent(&agent).await.unwrap();
 }

@@ -50,6 +50,30 @@ async fn registration_is_announced_only_where_it_is_on() {
 }
 
 #[tokio::test]
+async fn what_agents_may_do_is_announced_and_certificates_only_where_they_are_asked_for() {
+    let app = App::new().await;
+    let document = app.get("/.well-known/oauth-authorization-server").await.json();
+    let lists = |document: &serde_json::Value, name: &str, value: &str| {
+        document[name].as_array().unwrap().iter().any(|one| one == value)
+    };
+    for grant in [crate::kit::JWT_BEARER, crate::kit::EXCHANGE, "client_credentials"] {
+        assert!(lists(&document, "grant_types_supported", grant), "{grant}");
+    }
+    assert_eq!(
+        document["authorization_grant_profiles_supported"],
+        json!(["urn:ietf:params:oauth:grant-profile:id-jag"])
+    );
+    assert!(lists(&document, "dpop_signing_alg_values_supported", "ES256"));
+    assert!(!lists(&document, "dpop_signing_alg_values_supported", "none"));
+    assert!(!lists(&document, "token_endpoint_auth_methods_supported", "tls_client_auth"));
+    assert!(document.get("tls_client_certificate_bound_access_tokens").is_none());
+    let app = App::with(|config| config.client_certificates = true).await;
+    let document = app.get("/.well-known/oauth-authorization-server").await.json();
+    assert!(lists(&document, "token_endpoint_auth_methods_supported", "self_signed_tls_client_auth"));
+    assert_eq!(document["tls_client_certificate_bound_access_tokens"], true);
+}
+
+#[tokio::test]
 async fn a_browser_client_may_call_what_needs_no_cookie_and_nothing_else() {
     let app = App::new().await;
     let preflight = |path: &str| {

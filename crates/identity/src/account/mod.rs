@@ -1,6 +1,7 @@
 //! A person's own page and what she can do there. Everything here acts on the signed-in person only;
 //! an id of somebody else's is answered like one that does not exist.
 
+pub(crate) mod agents;
 pub(crate) mod consents;
 pub(crate) mod grants;
 pub(crate) mod page;
@@ -43,7 +44,7 @@ impl Identity {
     async fn authorize_fresh(&self, headers: &HeaderMap, csrf: &str) -> Result<SignedIn, Failure> {
         let me = self.authorize(headers, csrf).await?;
         if self.now().since(me.session.authenticated_at) > self.config().fresh_for {
-            let what = "You signed in too long ago to change passkeys.";
+            let what = "You signed in too long ago to change this.";
             return Err(
                 ErrorPage::new(StatusCode::FORBIDDEN, "sign_in_again", what, "Sign in again, then retry.").into()
             );

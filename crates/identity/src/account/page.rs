@@ -6,7 +6,7 @@ use axum::{
 };
 use maud::html;
 use sallyport_model::Timestamp;
-use sallyport_storage::{Consent, Grant, Passkey, Role};
+use sallyport_storage::{Agent, Consent, Grant, Passkey, Role};
 use sallyport_web::{Caller, Markup, Notice, Width, csrf_field, notice};
 use serde::Deserialize;
 
@@ -31,13 +31,27 @@ struct Named<T> {
     of: T,
 }
 
+/// A grant under which an agent acts for her.
+struct Acting {
+    grant: Grant,
+    /// The one that acts; absent when it is gone.
+    agent: Option<Agent>,
+    /// Who answers for it.
+    owner: Option<String>,
+}
+
 async fn render(identity: &Identity, caller: &Caller, done: &str) -> Result<Response, Failure> {
     let Some(me) = identity.current(&caller.headers).await? else {
         return Ok(Redirect::to(&identity.sign_in_url("/account")).into_response());
     };
     let passkeys = identity.store().passkeys(&me.person.id).await?;
     let mut grants = Vec::new();
+    let mut acting = Vec::new();
     for grant in identity.grants(&me).await? {
+        if let Some(first) = grant.actors.first().cloned() {
+            acting.push(identity.acting(grant, &first).await?);
+            continue;
+        }
         grants.push(Named { client_name: identity.client_name(&grant.client).await?, of: grant });
     }
     let mut consents = Vec::new();
@@ -47,11 +61,14 @@ async fn render(identity: &Identity, caller: &Caller, done: &str) -> Result<Resp
     let issued = identity.shell().form_token(&caller.headers, &purpose(&me), identity.rng());
     let token = issued.token.as_str();
     let fresh = identity.now().since(me.session.authenticated_at) <= identity.config().fresh_for;
+    let agents = identity.agents_section(&me, token, fresh).await?;
     let body = html! {
         @if let Some(text) = message(done) { (notice(Notice::Done, text)) }
         (about(&me, token))
+        @if !acting.is_empty() { (agents_for_her(&acting, token)) }
         (connected(&grants, token))
         @if !consents.is_empty() { (remembered(&consents, token)) }
+        (agents)
         @if identity.config().local_directory { (sign_in_methods(identity, &passkeys, token, fresh)) }
     };
     let mut page = identity.shell().page("Your account").width(Width::Wide).set_cookie(issued.set_cookie);
@@ -66,6 +83,9 @@ fn message(done: &str) -> Option<&'static str> {
     match done {
         "disconnected" => Some("The application is disconnected. Its access has ended."),
         "withdrawn" => Some("The permission is withdrawn. The application has to ask again."),
+        "agent_suspended" => Some("The agent is suspended. Its tokens have ended, and it gets no new ones."),
+        "agent_ended" => Some("The agent's tokens have ended. It may ask for new ones."),
+        "agent_deleted" => Some("The agent is gone, with everything that it could do."),
         "passkey_added" => Some("The passkey is added."),
         "passkey_removed" => Some("The passkey is removed."),
         _ => None,
@@ -73,7 +93,7 @@ fn message(done: &str) -> Option<&'static str> {
 }
 
 /// The day and the minute, UTC.
-fn when(at: Timestamp) -> Markup {
+pub(super) fn when(at: Timestamp) -> Markup {
     let text = at.to_string();
     html! { time datetime=(text) { (text.chars().take(16).collect::<String>().replace('T', ", ")) " UTC" } }
 }
@@ -103,6 +123,43 @@ fn about(me: &SignedIn, token: &str) -> Markup {
 
 fn scopes(scopes: &sallyport_model::ScopeSet) -> Markup {
     html! { ul.chips aria-label="Scopes" { @for scope in scopes.iter() { li { (scope) } } } }
+}
+
+fn agents_for_her(acting: &[Acting], token: &str) -> Markup {
+    html! {
+        section.panel aria-labelledby="acting" {
+            h2 #acting { "Agents that act for you" }
+            p.soft { "What these do is done in your name, and every record says so. End one at any time." }
+            ul.items {
+                @for Acting { grant, agent, owner } in acting {
+                    @let name = agent.as_ref().map_or_else(|| grant.client.to_string(), |agent| agent.name.clone());
+                    li.row {
+                        div.item-main {
+                            strong { (name) }
+                            @if let Some(agent) = agent { p.soft { (agent.purpose) } }
+                            p.soft { "Answered for by " (owner.as_deref().unwrap_or("nobody")) }
+                            p.soft { code { (grant.resource) } }
+                            p.soft {
+                                "Since " (when(grant.created_at)) ", until " (when(grant.expires_at))
+                                @if let Some(used) = agent.as_ref().and_then(|agent| agent.last_used_at) {
+                                    ", the agent was last used " (when(used))
+                                }
+                            }
+                            @if grant.actors.len() > 1 {
+                                p.soft { "For you through " (grant.actors.len() - 1) " other agents" }
+                            }
+                            (scopes(&grant.scopes))
+                        }
+                        form method="post" action="/account/grants/revoke" {
+                            (csrf_field(token))
+                            input type="hidden" name="grant" value=(grant.id);
+                            button.danger.small type="submit" aria-label={ "End " (name) } { "End" }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn connected(grants: &[Named<Grant>], token: &str) -> Markup {
@@ -216,6 +273,16 @@ fn add_passkey(identity: &Identity, token: &str, fresh: bool) -> Markup {
 }
 
 impl Identity {
+    /// A grant with the agent that acts under it.
+    async fn acting(&self, grant: Grant, agent: &sallyport_model::AgentId) -> Result<Acting, IdentityError> {
+        let agent = self.store().agent(agent).await?.filter(|agent| agent.tenant == grant.tenant);
+        let owner = match agent.as_ref().and_then(|agent| agent.owner.as_ref()) {
+            Some(owner) => self.store().person(owner).await?.map(|person| person.display_name),
+            None => None,
+        };
+        Ok(Acting { grant, agent, owner })
+    }
+
     /// What a client calls itself; its id when it is no longer known.
     async fn client_name(&self, id: &sallyport_model::ClientId) -> Result<String, IdentityError> {
         let known = self.store().client(id).await?;

@@ -19,7 +19,7 @@ use crate::{Identity, IdentityError, answer::Failure};
 type Admitted = Result<HeaderValue, Failure>;
 
 /// Who she is, or why nobody.
-type Found = Result<Result<Person, Refused>, IdentityError>;
+pub(crate) type Found = Result<Result<Person, Refused>, IdentityError>;
 
 impl Identity {
     /// Signs in whom `asserted` is about, who was sent to `connection` at `since`; the session's cookie.
@@ -31,18 +31,12 @@ impl Identity {
         asserted: Asserted,
         since: Timestamp,
     ) -> Admitted {
-        let profile = profile(mapping, &asserted);
-        let recognised = match lacks_nothing(mapping, &asserted, &profile) {
-            Ok(()) => self.recognise(mapping, &asserted, &profile).await?,
-            Err(refused) => Err(refused),
-        };
-        let person = match recognised {
+        let person = match self.person_asserted(mapping, &asserted).await? {
             Ok(person) => person,
             Err(refused) => {
                 return Err(self.refuse_federated(caller, Some(&asserted.tenant), Some(&connection.id), refused).await);
             }
         };
-        self.note_asserted(&asserted, &person).await?;
         let standing = ProviderSession {
             connection: connection.id.clone(),
             subject: asserted.subject.clone(),
@@ -62,6 +56,19 @@ impl Identity {
             self.store().put_provider_token(&session.id, &token, None).await?;
         }
         Ok(cookie)
+    }
+
+    /// The person whom `asserted` is about, found, linked or made by the connection's rules, and brought up to date.
+    pub(crate) async fn person_asserted(&self, mapping: &Mapping, asserted: &Asserted) -> Found {
+        let profile = profile(mapping, asserted);
+        if let Err(refused) = lacks_nothing(mapping, asserted, &profile) {
+            return Ok(Err(refused));
+        }
+        let found = self.recognise(mapping, asserted, &profile).await?;
+        if let Ok(person) = &found {
+            self.note_asserted(asserted, person).await?;
+        }
+        Ok(found)
     }
 
     /// The person of an assertion, brought up to date.

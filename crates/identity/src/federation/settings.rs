@@ -52,6 +52,10 @@ pub struct OidcSettings {
     /// Whether every refresh asks the provider about the person again.
     #[serde(default = "yes")]
     pub ask_again: bool,
+    /// Whether its word brings clients of ours access for its people without a browser: ID-JAGs
+    /// (Enterprise-Managed Authorization, Cross App Access).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub id_jag: bool,
 }
 
 /// A SAML identity provider.
@@ -110,8 +114,7 @@ pub struct Mapping {
     /// The claims or attributes that hold the e-mail address; the first that is there counts.
     pub email: Vec<String>,
     /// The claim that says whether the address was verified. Absent: the provider vouches for addresses of
-    /// the tenant's proved domains.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// the tenant's proved domains. Written when absent too, for absence in what is stored is the default.
     pub email_verified: Option<String>,
     /// Those that hold the name.
     pub name: Vec<String>,
@@ -126,8 +129,7 @@ pub struct Mapping {
     /// Groups (by their names here) one of which a person must be in; empty: everybody may sign in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub admitted: Vec<String>,
-    /// How somebody is found among those whom SCIM brought.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How somebody is found among those whom SCIM brought; absent: nobody is looked for. Written when absent too.
     pub scim: Option<ScimMatch>,
     /// Whether a first sign-in creates a person. Off: only who was provisioned may sign in.
     pub create: bool,

@@ -142,7 +142,7 @@ fn proof_key(metadata: &ProviderMetadata) -> Result<Option<(SigningKey, String)>
     Ok(Some((key, STANDARD.encode(&*pkcs8))))
 }
 
-fn demands(peer: &Peer<'_>) -> Demands {
+pub(super) fn demands(peer: &Peer<'_>) -> Demands {
     let stored = &peer.settings.demands;
     Demands {
         max_age: stored.max_age_seconds.map(std::time::Duration::from_secs),
@@ -191,7 +191,7 @@ impl Peer<'_> {
 }
 
 /// RFC 8176 words, and `mfa` where the provider showed it in its own way.
-fn methods(peer: &Peer<'_>, claims: &Claims) -> Vec<String> {
+pub(super) fn methods(peer: &Peer<'_>, claims: &Claims) -> Vec<String> {
     let clean = |method: &&String| {
         !method.is_empty() && method.len() <= 64 && method.bytes().all(|byte| byte.is_ascii_graphic())
     };

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use sallyport_model::Timestamp;
-use sallyport_oauth::oidc::{Jwks, OidcFault, ProviderMetadata, RefreshPolicy, jwks, provider};
+use sallyport_oauth::oidc::{Jwks, JwtFault, OidcFault, ProviderMetadata, RefreshPolicy, jwks, provider};
 use serde::{Deserialize, Serialize};
 
 use super::{peer::Peer, trouble::Trouble};
@@ -96,6 +96,21 @@ impl Peer<'_> {
             }
             verified => Ok(verified?),
         }
+    }
+
+    /// The keys as they are known; as they are now, where a token fitted none of them and it is not too soon to ask
+    /// once more.
+    pub(super) async fn keys_for(&self, doubt: Option<&JwtFault>) -> Result<Jwks, Trouble> {
+        let metadata = self.metadata().await?;
+        let anew = match doubt {
+            None => false,
+            Some(fault) => {
+                let tried = self.identity.store().fetched(&self.connection.id, KEYS_DOUBTED).await?;
+                let tried = tried.map_or(Timestamp::from_secs(0), |(_, at)| at);
+                RefreshPolicy::default().fetch_again(fault, tried, self.identity.now())
+            }
+        };
+        self.keys(&metadata, anew).await
     }
 
     /// The provider's keys; fetched `anew`, or when they are old.

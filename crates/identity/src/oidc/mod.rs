@@ -7,6 +7,7 @@
 //! | `start`, `callback`, `attributes` | there and back (`/signin/oidc/{connection}/callback`) |
 //! | `logout`, `front_channel` | the provider says that a session ended |
 //! | `again` | asks the provider before each refresh whether it still stands by the person |
+//! | [`id_jag`] | the provider's word for a client of ours, without a browser |
 //! | `jwks` | our public keys for `private_key_jwt` |
 //!
 //! It never reads a claim that was not verified, never follows a redirect of a provider's endpoint, and keeps
@@ -17,6 +18,7 @@ mod attributes;
 mod callback;
 mod documents;
 mod front_channel;
+pub mod id_jag;
 mod jwks;
 mod logout;
 mod peer;

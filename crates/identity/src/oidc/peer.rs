@@ -22,7 +22,7 @@ use super::trouble::Trouble;
 use crate::{Identity, IdentityError, session::sha256, settings::OidcSettings};
 
 /// How far a provider's clock and ours may differ.
-const LEEWAY: Duration = Duration::from_secs(60);
+pub(super) const LEEWAY: Duration = Duration::from_secs(60);
 
 /// A provider as one connection knows it, and we as it knows us.
 pub(super) struct Peer<'a> {

@@ -209,7 +209,14 @@ impl TenantDirectory<'_> {
         members: &Change,
     ) -> Result<(), DirectoryError> {
         let changed = self.identity.store().replace_scim(next, person, members).await;
-        self.changed(changed, next).await
+        self.changed(changed, next).await?;
+        match person {
+            // Also where she was inactive before: what a crash left undone the first time is done now.
+            Some(person) if person.disabled => {
+                self.identity.settle_agents_of(&person.id, Some(&self.source)).await.map_err(unwell)
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn changed(
@@ -287,8 +294,19 @@ impl Directory for TenantDirectory<'_> {
         if kind == ScimKind::Group {
             self.record(EventKind::Administered, "scim_group_removed", &gone, json!({})).await?;
         }
+        let agents = match kind {
+            ScimKind::User => store.agents_of(&user_id(&before.id)?).await.map_err(failed)?,
+            ScimKind::Group => Vec::new(),
+        };
         let removed = store.remove_scim(tenant, kind, &before.id, Some(before.version), now).await;
-        self.changed(removed, &gone).await
+        self.changed(removed, &gone).await?;
+        match kind {
+            ScimKind::User => {
+                let owner = user_id(&before.id)?;
+                self.identity.settle_agents(&owner, agents, Some(&self.source)).await.map_err(unwell)
+            }
+            ScimKind::Group => Ok(()),
+        }
     }
 
     async fn find(&self, kind: Kind, key: Key<'_>, limit: usize) -> Result<Vec<Kept>, DirectoryError> {
@@ -362,5 +380,5 @@ fn member(user: &UserId) -> Member {
 pub(crate) async fn end_twin(identity: &Identity, twin: &Person) -> Result<(), IdentityError> {
     identity.store().set_disabled(&twin.id, true).await?;
     identity.store().revoke(&RevocationSubject::User(twin.id.clone()), identity.now()).await?;
-    Ok(())
+    identity.settle_agents_of(&twin.id, None).await
 }

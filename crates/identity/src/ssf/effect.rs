@@ -183,6 +183,7 @@ impl Identity {
             Err(error) => return Err(error.into()),
         }
         self.revoke_person(&person).await?;
+        self.settle_agents_of(&person.id, None).await?;
         let effect = if purged { "account_purged" } else { "account_disabled" };
         Ok(Done { effect, why: None, sessions: Vec::new(), person: Some(person) })
     }

@@ -16,6 +16,8 @@ pub(crate) async fn grant(app: &TestApp, person: &Person, of: TenantId, client: 
         id: GrantId::mint(app.rng.as_ref()),
         tenant: of,
         subject: Actor::Human(person.id.clone()),
+        actors: Vec::new(),
+        ancestors: Vec::new(),
         client: ClientId::new(client).unwrap(),
         resource: RESOURCE.to_owned(),
         scopes: ["files:read", "files:search"].into_iter().map(|scope| Scope::new(scope).unwrap()).collect(),
@@ -24,6 +26,7 @@ pub(crate) async fn grant(app: &TestApp, person: &Person, of: TenantId, client: 
         created_at: now,
         expires_at: now.plus(Duration::from_secs(86_400)),
         revoked_at: None,
+        bound_to: None,
     };
     app.store.add_grant(&grant).await.unwrap();
     grant

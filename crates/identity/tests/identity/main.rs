@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod account;
+mod agents;
 mod authenticator;
+mod id_jag;
+mod linking;
 mod oidc;
 mod oidc_again;
 mod oidc_attacks;

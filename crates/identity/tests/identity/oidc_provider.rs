@@ -359,6 +359,7 @@ pub(crate) fn settings(provider: &Provider) -> OidcSettings {
         demands: Demands::default(),
         mapping: Mapping::default(),
         ask_again: true,
+        id_jag: false,
     }
 }
 

@@ -118,6 +118,15 @@ async fn another_tenants_token_finds_nothing_and_no_token_gets_nothing() {
     for token in ["", "sps_token", "sps_token-of-acme2"] {
         assert_eq!(send(&app, token, "GET", &path, None).await.status, StatusCode::UNAUTHORIZED, "{token:?}");
     }
+    // The right token under another scheme, or twice, is no token (RFC 6750 section 2.1).
+    for lines in [vec![format!("Token {TOKEN}")], vec![format!("Bearer {TOKEN}"), format!("Bearer {TOKEN}")]] {
+        let mut request = Request::get(format!("/scim/v2{path}"));
+        for line in &lines {
+            request = request.header(header::AUTHORIZATION, line);
+        }
+        let answer = app.browser().send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{lines:?}");
+    }
     assert!(app.store.person(&UserId::new(&id).unwrap()).await.unwrap().is_some_and(|person| !person.disabled));
 }
 

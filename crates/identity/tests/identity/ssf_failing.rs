@@ -7,16 +7,17 @@ use std::{
 
 use async_trait::async_trait;
 use sallyport_model::{
-    Actor, AgentId, ClientId, ConnectionId, DataKeyId, GrantId, ScimClientId, SessionId, SignalStreamId, TenantId,
-    Timestamp, UpstreamName, UserId,
+    Actor, AgentId, ApiTokenId, ClientId, ConnectionId, CredentialId, DataKeyId, GrantId, KeyBinding, ScimClientId,
+    SessionId, SignalStreamId, TenantId, Timestamp, UpstreamName, UserId,
 };
 use sallyport_storage::{
-    AdmissionDecision, Agent, Agents, Assessed, Assessments, Authorizations, BrowserSession, BrowserSessions,
-    Catalogue, ClientRecord, Clients, CodeRecord, CodeUse, Connection, Connections, Consent, Consents, DataKey,
-    Definition, DefinitionKind, Digest, Directory, Domain, Grant, Grants, Keys, Link, Lock, LockPolicy, MemberChange,
-    NewRefresh, Notices, Parked, ParkedKind, Passkey, Person, PinChange, ProviderSessions, ProviderToken, Provisioning,
-    RegisterEntry, Revocation, RevocationSubject, Revocations, Rotation, ScimChange, ScimClient, ScimKind,
-    ScimResource, SignalStream, Signals, SigningKeyRecord, Standing, Store, StoreError, Tenant, Tenants,
+    AdmissionDecision, Agent, AgentCredential, Agents, ApiToken, ApiTokens, Assessed, Assessments, Authorizations,
+    BrowserSession, BrowserSessions, Catalogue, ClientRecord, Clients, CodeRecord, CodeUse, Connection, Connections,
+    Consent, Consents, DataKey, Definition, DefinitionKind, Digest, Directory, Domain, Grant, Grants, Keys, Link,
+    LinkedAccount, LinkedAccounts, Lock, LockPolicy, MemberChange, NewRefresh, Notices, Parked, ParkedKind, Passkey,
+    Person, PinChange, ProviderSessions, ProviderToken, Provisioning, RegisterEntry, Revocation, RevocationSubject,
+    Revocations, Rotation, ScimChange, ScimClient, ScimKind, ScimResource, ScopeUse, SignalStream, Signals,
+    SigningKeyRecord, Standing, Store, StoreError, Tenant, Tenants,
 };
 
 /// Refuses the methods of these names.
@@ -55,10 +56,57 @@ macro_rules! passed_on {
     };
 }
 
+passed_on!(ApiTokens {
+    fn add_api_token(token: &ApiToken) -> ();
+    fn api_token(token: &Digest, now: Timestamp) -> Option<ApiToken>;
+    fn api_tokens(tenant: Option<&TenantId>) -> Vec<ApiToken>;
+    fn remove_api_token(id: &ApiTokenId) -> bool;
+    fn exchange_tenant(was: &Tenant, new: &Tenant) -> bool;
+    fn exchange_connection(was: &Connection, new: &Connection) -> bool;
+} {});
+
+passed_on!(LinkedAccounts {
+    fn link_account(account: &LinkedAccount) -> ();
+    fn linked_account(tenant: &TenantId, user: &UserId, upstream: &UpstreamName) -> Option<LinkedAccount>;
+    fn linked_accounts(tenant: &TenantId, user: &UserId) -> Vec<LinkedAccount>;
+    fn claim_linked_refresh(
+        tenant: &TenantId,
+        user: &UserId,
+        upstream: &UpstreamName,
+        version: u64,
+        now: Timestamp,
+        until: Timestamp
+    ) -> bool;
+    fn renew_linked_account(
+        tenant: &TenantId,
+        user: &UserId,
+        upstream: &UpstreamName,
+        version: u64,
+        tokens: &str,
+        at: Timestamp
+    ) -> bool;
+    fn unlink_account(
+        tenant: &TenantId,
+        user: &UserId,
+        upstream: &UpstreamName,
+        version: Option<u64>
+    ) -> Option<LinkedAccount>;
+} {});
+
 passed_on!(Agents {
     fn put_agent(agent: &Agent) -> ();
     fn agent(id: &AgentId) -> Option<Agent>;
     fn agents(tenant: &TenantId) -> Vec<Agent>;
+    fn agents_of(owner: &UserId) -> Vec<Agent>;
+    fn remove_agent(tenant: &TenantId, id: &AgentId, at: Timestamp) -> bool;
+    fn add_credential(credential: &AgentCredential) -> ();
+    fn credentials(agent: &AgentId) -> Vec<AgentCredential>;
+    fn workload_credentials(issuer: &str, now: Timestamp) -> Vec<AgentCredential>;
+    fn revoke_credential(agent: &AgentId, id: &CredentialId, at: Timestamp) -> bool;
+    fn expire_credential(agent: &AgentId, id: &CredentialId, at: Timestamp) -> bool;
+    fn note_agent_use(agent: &AgentId, credential: Option<&CredentialId>, at: Timestamp) -> ();
+    fn note_scope_uses(agent: &AgentId, uses: &[ScopeUse]) -> ();
+    fn scope_uses(agent: &AgentId) -> Vec<ScopeUse>;
 } {});
 
 passed_on!(Assessments {
@@ -123,6 +171,7 @@ passed_on!(Connections {
     fn put_link(link: &Link) -> ();
     fn links(user: &UserId) -> Vec<Link>;
     fn use_once(purpose: &str, id: &Digest, now: Timestamp, forget_at: Timestamp) -> bool;
+    fn use_each_once(purpose: &str, uses: &[(Digest, Timestamp)], now: Timestamp) -> Vec<bool>;
 } {});
 
 passed_on!(Consents {
@@ -150,8 +199,10 @@ passed_on!(Directory {
 
 passed_on!(Grants {
     fn add_grant(grant: &Grant) -> ();
+    fn bind_grant(grant: &GrantId, key: &KeyBinding, now: Timestamp) -> bool;
     fn grant(id: &GrantId) -> Option<Grant>;
     fn grants_of(tenant: &TenantId, subject: &Actor, now: Timestamp) -> Vec<Grant>;
+    fn grants_acted(tenant: &TenantId, agent: &AgentId, now: Timestamp) -> Vec<Grant>;
     fn add_refresh(grant: &GrantId, refresh: &NewRefresh, now: Timestamp) -> ();
     fn rotate_refresh(token: &Digest, client: &ClientId, successor: &NewRefresh, now: Timestamp, grace: Duration) -> Rotation;
     fn grant_of_refresh(token: &Digest, now: Timestamp) -> Option<(Grant, bool)>;

@@ -385,6 +385,9 @@ impl Scene {
             created_at: now,
             expires_at: now.plus(Duration::from_secs(24 * 3600)),
             revoked_at: None,
+            actors: Vec::new(),
+            ancestors: Vec::new(),
+            bound_to: None,
         };
         store.add_grant(&grant).await.unwrap();
         let first = NewRefresh { token: refresh, idle_expires_at: now.plus(Duration::from_secs(8 * 3600)) };

@@ -147,6 +147,7 @@ impl Visit<'_> {
             list: None,
             open,
             slot,
+            link: None,
             _large: None,
         };
         match self.begin().await {

@@ -28,8 +28,10 @@ pub(crate) async fn run(
 ) {
     let (request, tool) = permitted.into_request();
     let sent = tokio::select! {
+        // First, because the upstream's half of a session ends with it, and looks like a failure then.
+        biased;
+        () = running.cancelled.cancelled() => return stopped(pending, &running, &outlet).await,
         sent = session.leg.request(outgoing(request, tool.as_ref())) => sent,
-        () = running.cancelled.cancelled() => return pending.cancelled("by the client").await,
         dead = pending.revoked() => {
             session.leg.cancel(&pending.id, None).await;
             return pending.withhold(&outlet, dead).await;
@@ -57,7 +59,7 @@ async fn relay(
         let delivered = tokio::select! {
             // First, because a cancelled call's stream just ends.
             biased;
-            () = running.cancelled.cancelled() => return pending.cancelled("by the client").await,
+            () = running.cancelled.cancelled() => return stopped(pending, &running, &outlet).await,
             delivered = stream.next() => delivered,
             Some(answer) = running.elsewhere.recv() => {
                 drop(running);
@@ -95,6 +97,15 @@ async fn relay(
                 }
             }
         }
+    }
+}
+
+/// Ends a call that its client cancelled, which waits for no answer then, or whose session is over, which does.
+async fn stopped(pending: Pending, running: &Running, outlet: &Outlet) {
+    if running.session_is_over() {
+        pending.session_ended(outlet).await;
+    } else {
+        pending.cancelled("by the client").await;
     }
 }
 

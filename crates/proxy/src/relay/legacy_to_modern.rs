@@ -61,6 +61,11 @@ pub(super) async fn conclude(pending: Pending, outlet: &Outlet, ended: Result<Re
         Err(End::Misled(refusal)) => pending.fail(outlet, refusal, OutcomeStatus::UpstreamFailed).await,
         Err(End::Refused(Refusal::Dead(dead))) => pending.withhold(outlet, dead).await,
         Err(End::Refused(refusal)) => pending.fail(outlet, refusal, OutcomeStatus::Refused).await,
+        Err(End::Unasked(why)) => {
+            let refusal = Refusal::Upstream { code: "no_input", what: why.to_owned() };
+            pending.fail(outlet, refusal, OutcomeStatus::Cancelled).await;
+        }
+        Err(End::SessionOver) => pending.session_ended(outlet).await,
         Err(End::Cancelled(why)) => pending.cancelled(why).await,
     }
 }
@@ -72,6 +77,11 @@ pub(super) enum End {
     Misled(Refusal),
     /// The gate releases nothing more.
     Refused(Refusal),
+    /// What the upstream asked was not asked, or not answered in time.
+    Unasked(&'static str),
+    /// Its session is at an end.
+    SessionOver,
+    /// Its client cancelled it or went away: nobody waits.
     Cancelled(&'static str),
 }
 
@@ -122,7 +132,7 @@ impl Call<'_> {
             return Ok(Err(cannot_ask(required, &capabilities, &error)));
         }
         let asked = tokio::time::timeout(life, self.ask(pending, required)).await;
-        let answered = asked.map_err(|_| End::Cancelled("no answer to the upstream's question"))??;
+        let answered = asked.map_err(|_| End::Unasked("nobody answered its question in time"))??;
         Ok(answered.map_err(|error| error.response(None)))
     }
 
@@ -152,17 +162,20 @@ impl Call<'_> {
     ) -> Result<Response, End> {
         let id = out.request.id.clone();
         let mut stream = tokio::select! {
-            sent = self.session.leg.request(out) => sent.map_err(End::Upstream)?,
+            // First, because the upstream's half of a session ends with it, and looks like a failure then.
+            biased;
             end = self.over(pending) => return Err(end),
+            sent = self.session.leg.request(out) => sent.map_err(End::Upstream)?,
         };
         loop {
             let delivered = tokio::select! {
-                delivered = stream.next() => delivered,
+                biased;
                 end = self.over(pending) => {
                     drop(stream);
                     self.session.leg.cancel(&id, None).await;
                     return Err(end);
                 }
+                delivered = stream.next() => delivered,
             };
             let delivered = delivered.ok_or_else(|| End::Upstream(no_answer()))?.map_err(End::Upstream)?;
             match delivered.message() {
@@ -183,7 +196,10 @@ impl Call<'_> {
     /// Resolves when the client cancels or may not be sent anything more.
     pub(super) async fn over(&self, pending: &Pending) -> End {
         tokio::select! {
-            () = self.cancelled.cancelled() => End::Cancelled("by the client"),
+            () = self.cancelled.cancelled() => match self.session.ended.is_cancelled() {
+                true => End::SessionOver,
+                false => End::Cancelled("by the client"),
+            },
             dead = pending.revoked() => End::Refused(Refusal::Dead(dead)),
         }
     }
@@ -196,7 +212,7 @@ impl Call<'_> {
             let (sender, receiver) = oneshot::channel();
             let asked = Asked { method: question.kind.method().to_owned(), by: Asker::Gate(sender) };
             if !self.session.ask(id.clone(), asked) {
-                return Err(End::Cancelled("too many questions wait for an answer"));
+                return Err(End::Unasked("it asks while too many questions wait for an answer"));
             }
             waiting.push((key.clone(), question, id.clone(), receiver));
             if !self.pass(pending, Message::Request(question.to_request(id))).await? {
@@ -206,8 +222,9 @@ impl Call<'_> {
         let mut responses = Object::new();
         for (key, question, id, receiver) in waiting {
             let response = tokio::select! {
-                response = receiver => response.map_err(|_| End::Cancelled("the session ended"))?,
+                biased;
                 end = self.over(pending) => return Err(end),
+                response = receiver => response.map_err(|_| End::SessionOver)?,
                 () = self.outlet.gone() => {
                     self.session.take_asked(&id);
                     return Err(End::Cancelled("the client went away before it answered"));

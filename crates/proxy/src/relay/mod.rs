@@ -59,8 +59,12 @@ fn told(pending: &Pending, error: UpstreamError) -> Refusal {
     Refusal::from(error)
 }
 
-/// Ends a call that the upstream failed.
+/// Ends a call that the upstream failed. Where the gate itself let go of the upstream, because the principal or the
+/// upstream is at an end, that is what is said.
 pub(crate) async fn broke(pending: Pending, outlet: &Outlet, error: UpstreamError) {
+    if let Err(dead) = pending.alive() {
+        return pending.withhold(outlet, dead).await;
+    }
     let refusal = told(&pending, error);
     pending.fail(outlet, refusal, OutcomeStatus::UpstreamFailed).await;
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use sallyport_mcp::{Era, ProtocolVersion};
-use sallyport_model::UpstreamName;
+use sallyport_model::{Binding, UpstreamName};
 use sallyport_outbound::{
     http::UpstreamClient,
     stdio::{SpawnLimits, Spawner},
@@ -24,7 +24,9 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    ClientFacts, ProcessOwner, ServerFacts, Transport, UpstreamError, UpstreamSession, UpstreamSpec,
+    Caller, ClientFacts, CredentialKind, ProcessOwner, ServerFacts, Transport, UpstreamError, UpstreamSession,
+    UpstreamSpec,
+    deferred::DeferredSession,
     eras::Eras,
     handshake::{agree, request_meta},
     http::{
@@ -32,7 +34,9 @@ use super::{
         legacy::{LegacySession, Line},
         modern::ModernSession,
     },
+    shown::Shown,
     stdio::pool::Pool,
+    tokens::{At, UpstreamTokens},
 };
 
 /// Limits of what a [`Connector`] keeps.
@@ -76,12 +80,27 @@ impl Default for ConnectorOptions {
 
 /// Opens sessions.
 pub struct Connector {
-    options: ConnectorOptions,
-    eras: Arc<Eras>,
-    clients: Mutex<HashMap<UpstreamName, (Url, UpstreamClient)>>,
-    discovered: Mutex<HashMap<UpstreamName, Discovered>>,
+    http: Arc<HttpSide>,
     pool: Pool,
 }
+
+/// The half that opens them over HTTP.
+pub(super) struct HttpSide {
+    discovery_ttl: Duration,
+    eras: Arc<Eras>,
+    clients: Mutex<HashMap<UpstreamName, (Url, UpstreamClient)>>,
+    discovered: Mutex<HashMap<Asked, Discovered>>,
+    /// What upstreams that are used with people's own accounts told the gate.
+    told: Mutex<HashMap<(UpstreamName, Era), (Caller, ServerFacts)>>,
+    tokens: Option<Arc<UpstreamTokens>>,
+}
+
+/// Whom an upstream told about itself: everybody, where all show it the same credential; else one principal (or
+/// the gate, which has no binding).
+type Asked = (UpstreamName, Option<Binding>);
+
+/// Beyond that many, what is believed of upstreams and has ended is removed.
+const MANY_DISCOVERED: usize = 10_000;
 
 struct Discovered {
     facts: ServerFacts,
@@ -99,12 +118,33 @@ impl fmt::Debug for Connector {
 impl Connector {
     /// A connector that spawns by `spawner`.
     pub fn new(options: ConnectorOptions, spawner: Spawner) -> Self {
-        let eras = Arc::new(Eras::default());
-        let pool = Pool::new(options.clone(), spawner, Arc::clone(&eras));
-        Self { options, eras, clients: Mutex::default(), discovered: Mutex::default(), pool }
+        Self::made(options, spawner, None)
     }
 
-    /// Opens a session at `spec` for a client, `owner`'s. Cheap when a modern upstream or a process is
+    /// The same, with what fetches the credentials that do not stand in the configuration.
+    pub fn with_tokens(options: ConnectorOptions, spawner: Spawner, tokens: Arc<UpstreamTokens>) -> Self {
+        Self::made(options, spawner, Some(tokens))
+    }
+
+    fn made(options: ConnectorOptions, spawner: Spawner, tokens: Option<Arc<UpstreamTokens>>) -> Self {
+        let eras = Arc::new(Eras::default());
+        let http = HttpSide {
+            discovery_ttl: options.discovery_ttl,
+            eras: Arc::clone(&eras),
+            clients: Mutex::default(),
+            discovered: Mutex::default(),
+            told: Mutex::default(),
+            tokens,
+        };
+        Self { http: Arc::new(http), pool: Pool::new(options, spawner, eras) }
+    }
+
+    /// What fetches credentials.
+    pub fn tokens(&self) -> Option<&Arc<UpstreamTokens>> {
+        self.http.tokens.as_ref()
+    }
+
+    /// Opens a session at `spec` for a client of `caller`'s. Cheap when a modern upstream or a process is
     /// known: it is meant to be called for each request of a modern client.
     ///
     /// # Errors
@@ -113,11 +153,13 @@ impl Connector {
         &self,
         spec: &UpstreamSpec,
         client: &ClientFacts,
-        owner: &ProcessOwner,
+        caller: &Caller,
     ) -> Result<Arc<dyn UpstreamSession>, UpstreamError> {
         match &spec.transport {
-            Transport::Http { .. } => self.open_http(spec, client).await,
-            Transport::Stdio { spec: stdio, shareable } => self.pool.open(spec, stdio, *shareable, client, owner).await,
+            Transport::Http { .. } => self.http.open(spec, client, caller).await,
+            Transport::Stdio { spec: stdio, shareable } => {
+                self.pool.open(spec, stdio, *shareable, client, &caller.owner()).await
+            }
         }
     }
 
@@ -136,65 +178,164 @@ impl Connector {
     pub fn process_count(&self) -> usize {
         self.pool.process_count()
     }
+}
 
-    async fn open_http(
+impl HttpSide {
+    /// Opens a session, or one that is opened later for somebody who has to link her account first.
+    async fn open(
+        self: &Arc<Self>,
+        spec: &UpstreamSpec,
+        client: &ClientFacts,
+        caller: &Caller,
+    ) -> Result<Arc<dyn UpstreamSession>, UpstreamError> {
+        match self.open_now(spec, client, caller).await {
+            Ok(session) => {
+                if let (Caller::Gate(_), CredentialKind::LinkedAccount) = (caller, spec.credential.kind()) {
+                    let facts = session.facts().clone();
+                    let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                    told.insert((spec.name.clone(), facts.era), (caller.clone(), facts));
+                }
+                Ok(session)
+            }
+            Err(UpstreamError::LinkRequired { url }) => match self.told(&spec.name, client.era) {
+                Some(told) => Ok(Arc::new(DeferredSession::new(self, spec, client, caller, told))),
+                None => Err(UpstreamError::LinkRequired { url }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What an upstream told the gate in that era, or in the other one.
+    fn told(&self, upstream: &UpstreamName, era: Era) -> Option<(Caller, ServerFacts)> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = if era == Era::Modern { Era::Legacy } else { Era::Modern };
+        [era, other].into_iter().find_map(|era| told.get(&(upstream.clone(), era)).cloned())
+    }
+
+    pub(super) async fn open_now(
         &self,
         spec: &UpstreamSpec,
         client: &ClientFacts,
+        caller: &Caller,
     ) -> Result<Arc<dyn UpstreamSession>, UpstreamError> {
-        let leg = self.leg(spec)?;
+        let leg = self.leg(spec, caller)?;
         let known = self.eras.known(&spec.name);
+        let asked = asked(spec, caller);
         if known.first(client.era) == Era::Modern
-            && let Some((facts, version, stale)) = self.remembered(&spec.name)
+            && let Some((facts, version, stale)) = self.remembered(&asked)
         {
             return Ok(Arc::new(ModernSession::new(leg, version, facts, request_meta(client)?, stale)));
         }
         let line = Arc::new(Line::new(leg.clone()));
-        let agreed = agree(line.as_ref(), client, known).await.inspect_err(|_| self.eras.forget(&spec.name))?;
+        let agreed = agree(line.as_ref(), client, known).await.inspect_err(|error| {
+            // What says nothing of the upstream ends no belief about it.
+            if !matches!(error, UpstreamError::NoToken(_) | UpstreamError::LinkRequired { .. }) {
+                self.eras.forget(&spec.name);
+            }
+        })?;
         self.eras.learn(&spec.name, agreed.known);
         if agreed.facts.era == Era::Legacy {
             return Ok(Arc::new(LegacySession::new(line, agreed.version, agreed.facts)));
         }
-        let stale = self.remember(&spec.name, &agreed.facts, agreed.version);
+        let stale = self.remember(asked, &agreed.facts, agreed.version);
         Ok(Arc::new(ModernSession::new(leg, agreed.version, agreed.facts, request_meta(client)?, stale)))
     }
 
-    fn leg(&self, spec: &UpstreamSpec) -> Result<Leg, UpstreamError> {
-        let Transport::Http { url, options } = &spec.transport else {
+    fn leg(&self, spec: &UpstreamSpec, caller: &Caller) -> Result<Leg, UpstreamError> {
+        let (Transport::Http { url, options }, Some(at)) = (&spec.transport, At::of(spec)) else {
             return Err(UpstreamError::Configuration("it has no URL".to_owned()));
         };
+        let shown = Shown::new(at, caller, self.tokens.as_ref())?;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, client)) = clients.get(&spec.name)
             && known == url
         {
-            return Leg::new(spec, url, client.clone());
+            return Leg::new(spec, url, client.clone(), shown);
         }
         let client = UpstreamClient::new(url, options)?;
         clients.insert(spec.name.clone(), (url.clone(), client.clone()));
-        Leg::new(spec, url, client)
+        Leg::new(spec, url, client, shown)
     }
 
-    /// What a modern upstream said of itself is the same for every client: the credential is the gate's.
-    fn remembered(&self, upstream: &UpstreamName) -> Option<(ServerFacts, ProtocolVersion, Arc<AtomicBool>)> {
+    fn remembered(&self, asked: &Asked) -> Option<(ServerFacts, ProtocolVersion, Arc<AtomicBool>)> {
         let mut discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = discovered.get(upstream)?;
+        let found = discovered.get(asked)?;
         if found.until > Instant::now() && !found.stale.load(Ordering::Acquire) {
             return Some((found.facts.clone(), found.version, Arc::clone(&found.stale)));
         }
         if found.stale.load(Ordering::Acquire) {
-            self.eras.forget(upstream);
+            self.eras.forget(&asked.0);
         }
-        discovered.remove(upstream);
+        discovered.remove(asked);
         None
     }
 
-    fn remember(&self, upstream: &UpstreamName, facts: &ServerFacts, version: ProtocolVersion) -> Arc<AtomicBool> {
+    fn remember(&self, asked: Asked, facts: &ServerFacts, version: ProtocolVersion) -> Arc<AtomicBool> {
         let own = facts.about.get("ttlMs").and_then(Value::as_u64).map(Duration::from_millis);
-        let ttl = own.map_or(self.options.discovery_ttl, |own| own.min(self.options.discovery_ttl));
+        let ttl = own.map_or(self.discovery_ttl, |own| own.min(self.discovery_ttl));
         let stale = Arc::new(AtomicBool::new(false));
-        let entry =
-            Discovered { facts: facts.clone(), version, until: Instant::now() + ttl, stale: Arc::clone(&stale) };
-        self.discovered.lock().unwrap_or_else(PoisonError::into_inner).insert(upstream.clone(), entry);
+        let now = Instant::now();
+        let entry = Discovered { facts: facts.clone(), version, until: now + ttl, stale: Arc::clone(&stale) };
+        let mut discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
+        if discovered.len() >= MANY_DISCOVERED {
+            discovered.retain(|_, found| found.until > now);
+        }
+        discovered.insert(asked, entry);
         stale
+    }
+}
+
+/// What a modern upstream said of itself is the same for every client where the credential is, and the upstream
+/// learns of nobody who calls.
+fn asked(spec: &UpstreamSpec, caller: &Caller) -> Asked {
+    let same = !spec.credential.kind().is_per_principal() && !spec.identity_header;
+    (spec.name.clone(), caller.binding().filter(|_| !same))
+}
+
+#[cfg(test)]
+mod tests {
+    use sallyport_model::{Secret, SessionId};
+
+    use super::*;
+    use crate::{
+        testing::principal,
+        upstream::{
+            Timeouts, UpstreamCredential,
+            credential::{ClientProof, Exchanged, Issued, OwnClient, TokenServer},
+        },
+    };
+
+    fn spec(credential: UpstreamCredential, identity_header: bool) -> UpstreamSpec {
+        let url = "https://files.example/mcp".parse().unwrap();
+        UpstreamSpec {
+            name: UpstreamName::new("files").unwrap(),
+            transport: Transport::Http { url, options: Default::default() },
+            credential,
+            identity_header,
+            timeouts: Timeouts::default(),
+            max_message_bytes: 1,
+        }
+    }
+
+    #[test]
+    fn what_an_upstream_says_is_believed_for_everybody_only_where_all_show_it_the_same() {
+        let client = OwnClient { id: Some("c".to_owned()), proof: ClientProof::PrivateKeyJwt };
+        let server = TokenServer::Discovered;
+        let issued = Issued { server, client, scope: None, resource: None, dpop: false };
+        let exchanged = Exchanged { issued: issued.clone(), audience: None, send_email: false };
+        let ann = Caller::Principal(Arc::new(principal()));
+        let bob = principal();
+        let bob =
+            Caller::Principal(Arc::new(sallyport_model::Principal { session: SessionId::new("s-2").unwrap(), ..bob }));
+        let bearer = || UpstreamCredential::Bearer(Secret::new("t"));
+        for (spec, same) in [
+            (spec(UpstreamCredential::None, false), true),
+            (spec(bearer(), false), true),
+            (spec(UpstreamCredential::ClientCredentials(Arc::new(issued)), false), true),
+            (spec(bearer(), true), false),
+            (spec(UpstreamCredential::TokenExchange(Arc::new(exchanged)), false), false),
+        ] {
+            assert_eq!(asked(&spec, &ann) == asked(&spec, &bob), same, "{:?}", spec.credential.kind());
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sallyport_mcp::RpcError;
 
+use super::tokens::TokenFault;
+
 /// Who has to change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -52,6 +54,15 @@ pub enum UpstreamError {
     CredentialRefused {
         /// 401 or 403.
         status: u16,
+    },
+    /// There is nothing to show the upstream.
+    #[error("the gate has no credential for the upstream: {0}")]
+    NoToken(#[from] TokenFault),
+    /// The person has to link her account at the upstream first.
+    #[error("connect your account at this server first: open {url}, then try again")]
+    LinkRequired {
+        /// The gate's page for it.
+        url: String,
     },
     /// The upstream does not keep to MCP.
     #[error("the upstream does not keep to MCP: {0}")]
@@ -121,6 +132,8 @@ impl UpstreamError {
             Self::Status { status, .. } => *status < 400 || (*status >= 500 && *status != 503),
             Self::Protocol(_) | Self::TooLarge { .. } | Self::Exited { .. } | Self::SlowClient => true,
             Self::CredentialRefused { .. }
+            | Self::NoToken(_)
+            | Self::LinkRequired { .. }
             | Self::SessionEnded
             | Self::NotOffered(_)
             | Self::UnknownRequest
@@ -136,8 +149,14 @@ impl UpstreamError {
     /// Who has to change something.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Unsendable(_) | Self::UnknownRequest | Self::NotOffered(_) | Self::SlowClient => Fault::Client,
-            Self::CredentialRefused { .. } | Self::Busy { .. } | Self::Configuration(_) => Fault::Gate,
+            Self::Unsendable(_)
+            | Self::UnknownRequest
+            | Self::NotOffered(_)
+            | Self::LinkRequired { .. }
+            | Self::SlowClient => Fault::Client,
+            Self::CredentialRefused { .. } | Self::NoToken(_) | Self::Busy { .. } | Self::Configuration(_) => {
+                Fault::Gate
+            }
             _ => Fault::Upstream,
         }
     }
@@ -150,6 +169,8 @@ impl UpstreamError {
             Self::TimedOut { .. } => "upstream_timed_out",
             Self::Status { .. } => "upstream_status",
             Self::CredentialRefused { .. } => "upstream_credential_refused",
+            Self::NoToken(fault) => fault.code(),
+            Self::LinkRequired { .. } => "link_required",
             Self::Protocol(_) => "upstream_protocol",
             Self::TooLarge { .. } => "upstream_message_too_large",
             Self::SessionEnded => "upstream_session_ended",

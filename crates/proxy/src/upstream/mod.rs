@@ -11,28 +11,37 @@
 //! understood: translation between the eras, inspection, recording and authorization are the caller's.
 //!
 //! What never leaves through here: the client's `Authorization`, cookies or any other header of the
-//! client, W3C trace context apart. `Authorization` holds the gate's own credential or nothing.
+//! client, W3C trace context apart. `Authorization` holds the gate's own credential or nothing ([`credential`],
+//! [`tokens`]).
 
+pub mod caller;
 pub mod connector;
+pub mod credential;
+mod deferred;
 mod eras;
 pub mod error;
 pub mod handshake;
 pub mod http;
+mod shown;
 pub mod stdio;
+pub mod tokens;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
-use ::http::{HeaderMap, HeaderName};
+use ::http::HeaderMap;
 use async_trait::async_trait;
 use futures::Stream;
 use sallyport_mcp::{Era, Message, Notification, Object, Request, RequestId, Response};
-use sallyport_model::{Binding, Secret, TenantId, UpstreamName};
+use sallyport_model::{Binding, TenantId, UpstreamName};
 use sallyport_outbound::{http::HttpOptions, stdio::StdioSpec};
 use serde_json::Value;
 use url::Url;
 
+pub use caller::Caller;
 pub use connector::{Connector, ConnectorOptions};
+pub use credential::{CredentialKind, UpstreamCredential};
 pub use error::{Fault, UpstreamError};
+pub use tokens::{AssertionSigner, AssertionType, TokenFault, TokensDeps, UpstreamTokens};
 
 /// An upstream, as the administrator configured it.
 #[derive(Debug, Clone)]
@@ -44,6 +53,8 @@ pub struct UpstreamSpec {
     /// The gate's own credential at it. Over stdio it must be [`UpstreamCredential::None`]: a process gets
     /// its credentials by its environment (2025-11-25 basic/authorization).
     pub credential: UpstreamCredential,
+    /// Whether each request tells who calls, in a header that the gate signs ([`tokens::IDENTITY_HEADER`]).
+    pub identity_header: bool,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// Largest single message that the upstream may send, bytes.
@@ -67,23 +78,6 @@ pub enum Transport {
         /// Whether all principals of a tenant may share one process, because it keeps no state about
         /// them. A shared process may send no requests.
         shareable: bool,
-    },
-}
-
-/// The gate's own credential at an upstream.
-#[derive(Debug, Clone, Default)]
-pub enum UpstreamCredential {
-    /// The upstream wants none.
-    #[default]
-    None,
-    /// `Authorization: Bearer …`.
-    Bearer(Secret),
-    /// A header of the upstream's own, such as an API key.
-    Header {
-        /// The header.
-        name: HeaderName,
-        /// Its value.
-        value: Secret,
     },
 }
 

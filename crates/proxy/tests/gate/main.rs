@@ -5,6 +5,9 @@
 mod admission;
 mod attacks;
 mod catalogue;
+mod credentials;
+mod delegation;
+mod ended;
 mod extension_tasks;
 mod limits;
 mod pairs;

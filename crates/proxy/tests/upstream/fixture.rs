@@ -15,11 +15,14 @@ use axum::{
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, StatusCode};
 use sallyport_mcp::{Era, Message, Object, Outcome, Request, Response};
-use sallyport_model::{Actor, Binding, ClientId, Secret, SessionId, TenantId, UpstreamName, UserId};
+use sallyport_model::{
+    Actor, ClientId, GrantId, Principal, ScopeSet, Secret, SessionId, TenantId, Timestamp, TokenId, UpstreamName,
+    UserId,
+};
 use sallyport_outbound::{http::HttpOptions, stdio::Spawner};
 use sallyport_proxy::upstream::{
-    ClientFacts, Connector, ConnectorOptions, Delivered, Outgoing, ProcessOwner, Timeouts, Transport,
-    UpstreamCredential, UpstreamError, UpstreamSession, UpstreamSpec, UpstreamStream,
+    Caller, ClientFacts, Connector, ConnectorOptions, Delivered, Outgoing, Timeouts, Transport, UpstreamCredential,
+    UpstreamError, UpstreamSession, UpstreamSpec, UpstreamStream,
 };
 use serde_json::{Value, json};
 
@@ -93,6 +96,7 @@ impl Fixture {
             name: UpstreamName::new("fixture").unwrap(),
             transport,
             credential: UpstreamCredential::Bearer(Secret::new("gate-token")),
+            identity_header: false,
             timeouts: quick(),
             max_message_bytes: 10_000,
         }
@@ -116,17 +120,25 @@ pub(crate) fn connector() -> Connector {
     Connector::new(ConnectorOptions::default(), Spawner::new())
 }
 
-pub(crate) fn owner(person: &str) -> ProcessOwner {
+pub(crate) fn owner(person: &str) -> Caller {
     owner_in("acme", person)
 }
 
-pub(crate) fn owner_in(tenant: &str, person: &str) -> ProcessOwner {
-    ProcessOwner::Principal(Binding {
+pub(crate) fn owner_in(tenant: &str, person: &str) -> Caller {
+    Caller::Principal(Arc::new(Principal {
         tenant: TenantId::new(tenant).unwrap(),
         subject: Actor::Human(UserId::new(person).unwrap()),
+        actors: Vec::new(),
         client: ClientId::new("client").unwrap(),
         session: SessionId::new("session").unwrap(),
-    })
+        grant: GrantId::new("grant").unwrap(),
+        ancestors: Vec::new(),
+        token: TokenId::new("token").unwrap(),
+        scopes: ScopeSet::empty(),
+        issued_at: Timestamp::from_secs(1),
+        expires_at: Timestamp::from_secs(2),
+        bound_to: None,
+    }))
 }
 
 pub(crate) fn object(value: Value) -> Object {

@@ -22,6 +22,7 @@ pub(crate) fn script(file: &str, mode: &str, shareable: bool) -> UpstreamSpec {
         name: UpstreamName::new("process").unwrap(),
         transport: Transport::Stdio { spec, shareable },
         credential: UpstreamCredential::None,
+        identity_header: false,
         timeouts: sallyport_proxy::upstream::Timeouts { first: Duration::from_secs(5), idle, probe, ..quick() },
         max_message_bytes: 10_000,
     }

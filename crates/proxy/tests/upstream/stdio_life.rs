@@ -1,13 +1,13 @@
 //! Processes: start, silence, crash, restart, limits and the end.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use sallyport_mcp::Era;
-use sallyport_model::{Binding, Secret, SessionId};
+use sallyport_model::{Principal, Secret, SessionId};
 use sallyport_outbound::stdio::{SpawnLimits, Spawner, StdioSpec};
 use sallyport_proxy::upstream::{
-    Connector, ConnectorOptions, ProcessOwner, Transport, UpstreamCredential, UpstreamError, UpstreamSpec,
+    Caller, Connector, ConnectorOptions, Transport, UpstreamCredential, UpstreamError, UpstreamSpec,
 };
 use serde_json::json;
 
@@ -97,7 +97,7 @@ async fn the_processes_of_one_owner_can_be_ended_at_once() {
     shared.name = sallyport_model::UpstreamName::new("shared").unwrap();
     let both = open(&shared, "ann").await;
     let hanging = ann.request(tool(1, "hang", json!({}))).await.unwrap();
-    assert_eq!(connector.end_processes(|whose| *whose == owner("ann")), 1);
+    assert_eq!(connector.end_processes(|whose| *whose == owner("ann").owner()), 1);
     assert!(!ann.is_alive() && bob.is_alive() && both.is_alive());
     assert!(matches!(&all(hanging).await[..], [Err(UpstreamError::Exited { .. })]));
     let again = open(&own, "ann").await;
@@ -191,12 +191,13 @@ async fn one_person_cannot_take_all_places_by_signing_in_again_and_again() {
     let connector = with(|options| options.max_processes_per_subject = 2);
     let spec = legacy_script("");
     let signed_in = |person: &str, tenant: &str, session: &str| match owner_in(tenant, person) {
-        ProcessOwner::Principal(binding) => {
-            ProcessOwner::Principal(Binding { session: SessionId::new(session).unwrap(), ..binding })
+        Caller::Principal(principal) => {
+            let principal = (*principal).clone();
+            Caller::Principal(Arc::new(Principal { session: SessionId::new(session).unwrap(), ..principal }))
         }
         other => other,
     };
-    let open = async |owner: ProcessOwner| connector.open(&spec, &legacy_client(), &owner).await;
+    let open = async |owner: Caller| connector.open(&spec, &legacy_client(), &owner).await;
     let one = open(signed_in("ann", "acme", "s1")).await.unwrap();
     let _two = open(signed_in("ann", "acme", "s2")).await.unwrap();
     let failed = open(signed_in("ann", "acme", "s3")).await.err().unwrap();

@@ -140,16 +140,21 @@ fn people(config: &Config) -> Answer {
 fn agents(config: &Config) -> Answer {
     Answer {
         text: vec![
-            "An agent is a principal of its own: it authenticates by client credentials, gets tokens with a subject of its own, \
-             and is marked as an agent in every event."
+            "An agent is a principal of its own, with owner, purpose, scopes, servers, networks, hours and an end. It proves \
+             itself by a key, a certificate or its platform's token, by a secret only where its tenant allows that; credentials \
+             end, and rotate with an overlap. It is suspended, revoked and deleted without touching a person's session, and \
+             stops, or passes to a named successor, when its owner leaves."
+                .to_owned(),
+            "A person lets an agent act for her by consent; a sub-agent acts by token exchange (RFC 8693), never wider. Token, \
+             introspection and every event say human, agent, or agent for a human, with the whole chain."
                 .to_owned(),
         ],
-        figures: vec![("agent's access token", format!("{} s", config.oauth.agent_token_seconds), "oauth.agent_token_seconds")],
-        limits: vec![
-            "Agents cannot yet be created, scoped and rotated by a customer's administrator.",
-            "That an agent is revoked while its owner's session goes on has not been measured.",
+        figures: vec![
+            ("agent's access token", format!("{} s", config.oauth.agent_token_seconds), "oauth.agent_token_seconds"),
+            ("an agent's access for a person", format!("{} min", config.oauth.delegation_minutes), "oauth.delegation_minutes"),
         ],
-        references: vec!["RFC 6749 section 4.4"],
+        limits: vec!["Agents are made and rotated by `sallyport agent`; no console shows them yet."],
+        references: vec!["RFC 6749 section 4.4", "RFC 7523", "RFC 8705", "RFC 8693"],
         there: true,
     }
 }
@@ -186,14 +191,17 @@ fn lifetimes(config: &Config) -> Answer {
             "Access tokens live for minutes. A refresh token works once; used a second time it ends its whole family. Revocation \
              (RFC 7009) takes effect on the next request and ends open streams."
                 .to_owned(),
+            "Clients may bind their tokens to a key by DPoP or a certificate; then every request needs the key. A tenant or an \
+             agent may demand it."
+                .to_owned(),
         ],
         figures: vec![
             ("access token", format!("{} s", oauth.access_token_seconds), "oauth.access_token_seconds"),
             ("unused refresh token", format!("{} min", oauth.refresh_idle_minutes), "oauth.refresh_idle_minutes"),
             ("grant, however often refreshed", format!("{} min", oauth.grant_minutes), "oauth.grant_minutes"),
         ],
-        limits: vec!["Tokens are bearer tokens: they are not bound to a key yet."],
-        references: vec!["RFC 9700", "RFC 7009"],
+        limits: vec!["Clients that prove no key get bearer tokens, where the tenant does not demand bound ones."],
+        references: vec!["RFC 9700", "RFC 7009", "RFC 9449", "RFC 8705"],
         there: true,
     }
 }
@@ -219,10 +227,13 @@ fn audience() -> Answer {
             "The audience of a token is compared with the one resource on every request, exactly, with signature, issuer, type, \
              expiry and revocation. The client's token never reaches the server behind: that one gets a credential of its own."
                 .to_owned(),
+            "That credential is static, obtained by client credentials, exchanged for a fresh assertion of the gate's own, by a \
+             cross-app grant, or of an account that the person has linked; it ends with her access."
+                .to_owned(),
         ],
         figures: vec![],
-        limits: vec!["The credential towards a server behind is configured; it is not obtained for each person."],
-        references: vec!["RFC 8707", "RFC 9068"],
+        limits: vec!["Which kind of credential a server gets is in the configuration; a static one is the same for everybody."],
+        references: vec!["RFC 8707", "RFC 9068", "RFC 8693"],
         there: true,
     }
 }

@@ -20,7 +20,7 @@ use sallyport_outbound::http::UpstreamClient;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{TRACE_HEADERS, Timeouts, UpstreamCredential, UpstreamError, UpstreamSpec, UpstreamStream};
+use super::{TRACE_HEADERS, Timeouts, UpstreamError, UpstreamSpec, UpstreamStream, shown::Shown};
 use reply::Ending;
 
 /// `MCP-Session-Id`.
@@ -37,7 +37,7 @@ const MAX_ERROR_BODY: usize = 64 * 1024;
 pub(super) struct Leg {
     client: UpstreamClient,
     uri: Uri,
-    credential: Option<(HeaderName, HeaderValue)>,
+    shown: Shown,
     pub(super) timeouts: Timeouts,
     pub(super) max_message: usize,
 }
@@ -61,30 +61,17 @@ pub(super) enum Answered {
 }
 
 impl Leg {
-    pub(super) fn new(spec: &UpstreamSpec, url: &Url, client: UpstreamClient) -> Result<Self, UpstreamError> {
-        let wrong = |what: &str| UpstreamError::Configuration(what.to_owned());
+    pub(super) fn new(
+        spec: &UpstreamSpec,
+        url: &Url,
+        client: UpstreamClient,
+        shown: Shown,
+    ) -> Result<Self, UpstreamError> {
         let mut url = url.clone();
         url.set_fragment(None);
-        let uri = url.as_str().parse().map_err(|_| wrong("its URL makes no valid request"))?;
-        let value = |text: &str| {
-            let mut value =
-                HeaderValue::from_str(text).map_err(|_| wrong("its credential is no valid header value"))?;
-            value.set_sensitive(true);
-            Ok::<_, UpstreamError>(value)
-        };
-        let credential = match &spec.credential {
-            UpstreamCredential::None => None,
-            UpstreamCredential::Bearer(token) => {
-                Some((header::AUTHORIZATION, value(&format!("Bearer {}", token.expose()))?))
-            }
-            UpstreamCredential::Header { name, value: secret } => {
-                if is_ours(name) {
-                    return Err(wrong("its credential's header is one that the protocol uses"));
-                }
-                Some((name.clone(), value(secret.expose())?))
-            }
-        };
-        Ok(Self { client, uri, credential, timeouts: spec.timeouts, max_message: spec.max_message_bytes })
+        let uri = url.as_str().parse();
+        let uri = uri.map_err(|_| UpstreamError::Configuration("its URL makes no valid request".to_owned()))?;
+        Ok(Self { client, uri, shown, timeouts: spec.timeouts, max_message: spec.max_message_bytes })
     }
 
     /// Sends one message. `extra` holds what the era demands; the credential is written last.
@@ -95,23 +82,31 @@ impl Leg {
         self.send(Method::POST, headers, Bytes::from(message.to_vec()), self.timeouts.first).await
     }
 
+    /// Sends a request. One that the upstream answers with 401, of which it has executed nothing, is sent once more
+    /// if there is another token to show; nothing else is ever sent again.
     pub(super) async fn send(
         &self,
         method: Method,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
         patience: Duration,
     ) -> Result<Answered, UpstreamError> {
-        if let Some((name, value)) = &self.credential {
-            headers.insert(name.clone(), value.clone());
+        let mut first = true;
+        loop {
+            let mut dressed = headers.clone();
+            let token = self.shown.dress(&method, &mut dressed).await?;
+            let mut request = HttpRequest::new(Full::new(body.clone()));
+            *request.method_mut() = method.clone();
+            *request.uri_mut() = self.uri.clone();
+            *request.headers_mut() = dressed;
+            let late = || UpstreamError::TimedOut { what: "first byte", after: patience, sent: true };
+            let response = tokio::time::timeout(patience, self.client.send(request)).await.map_err(|_| late())??;
+            let again = first && self.shown.another_try(response.status(), response.headers(), token.as_ref()).await;
+            if !again {
+                return self.sort(response).await;
+            }
+            first = false;
         }
-        let mut request = HttpRequest::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers;
-        let late = || UpstreamError::TimedOut { what: "first byte", after: patience, sent: true };
-        let response = tokio::time::timeout(patience, self.client.send(request)).await.map_err(|_| late())??;
-        self.sort(response).await
     }
 
     async fn sort(&self, response: HttpResponse<Incoming>) -> Result<Answered, UpstreamError> {
@@ -165,7 +160,7 @@ impl Leg {
 }
 
 /// Headers that the protocol or HTTP itself gives a meaning.
-fn is_ours(name: &HeaderName) -> bool {
+pub(super) fn is_ours(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("mcp-")
         || ["host", "content-length", "content-type", "accept", "connection", "transfer-encoding", "last-event-id"]

@@ -30,6 +30,7 @@ fn others(rig: &Rig, upstream: &str) -> Vec<(&'static str, String)> {
         ("tenant", with(&|c| c.tenant = "globex".parse().unwrap())),
         ("client", with(&|c| c.client_id = "c-2".parse().unwrap())),
         ("sign-in", with(&|c| c.sid = "s-ann-2".parse().unwrap())),
+        ("agent of hers", with(&|c| c.act = vec!["a-robot".parse().unwrap()])),
     ]
 }
 

@@ -5,4 +5,6 @@ mod foreign_ids;
 mod headers;
 mod parser;
 mod paths;
+mod possession;
+mod transit;
 mod versions;

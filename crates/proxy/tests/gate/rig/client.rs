@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use sallyport_mcp::{Era, headers::encode_value, sse::Decoder};
 use serde_json::{Value, json};
 
-use super::Rig;
+use super::{Rig, holder::Holder};
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
 const PREFIX: &str = "io.modelcontextprotocol/";
@@ -105,6 +105,8 @@ pub struct Client<'a> {
     pub version: String,
     pub capabilities: Value,
     pub session: Option<String>,
+    /// Whose key the token is bound to; without one it is a bearer token.
+    pub holder: Option<Holder>,
     /// What `initialize` or `server/discover` said.
     pub greeting: Value,
     ids: AtomicI64,
@@ -118,21 +120,35 @@ impl<'a> Client<'a> {
     }
 
     pub async fn connect_as(rig: &'a Rig, upstream: &str, version: &str, token: String, capabilities: Value) -> Self {
-        let era = if version == "2026-07-28" { Era::Modern } else { Era::Legacy };
         let mut client = Self::unconnected(rig, upstream, version, token);
         client.capabilities = capabilities;
-        if era == Era::Modern {
-            client.greeting = client.request("server/discover", json!({})).await.result().clone();
-            return client;
-        }
-        let params = json!({"protocolVersion": version, "capabilities": client.capabilities, "clientInfo": {"name": "t", "version": "1"}});
-        let reply = client.post(&client.message(Some(client.id()), "initialize", params)).await;
-        assert_eq!(reply.status, StatusCode::OK, "initialize is answered");
-        client.session = Some(reply.header("mcp-session-id").to_owned());
-        client.greeting = reply.json().await["result"].clone();
-        let said = client.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string()).await;
-        assert_eq!(said.status, StatusCode::ACCEPTED, "{upstream} {version}");
+        client.greet().await;
         client
+    }
+
+    /// Connects with a token that is bound to the key of `holder`.
+    pub async fn connect_held(rig: &'a Rig, upstream: &str, version: &str, token: String, holder: Holder) -> Self {
+        let mut client = Self::unconnected(rig, upstream, version, token);
+        let stranger = Request::post(format!("/mcp/{upstream}")).body(Body::empty()).unwrap();
+        holder.hear(&rig.send(stranger).await);
+        client.holder = Some(holder);
+        client.greet().await;
+        client
+    }
+
+    async fn greet(&mut self) {
+        let version = self.version.clone();
+        if self.era == Era::Modern {
+            self.greeting = self.request("server/discover", json!({})).await.result().clone();
+            return;
+        }
+        let params = json!({"protocolVersion": version, "capabilities": self.capabilities, "clientInfo": {"name": "t", "version": "1"}});
+        let reply = self.post(&self.message(Some(self.id()), "initialize", params)).await;
+        assert_eq!(reply.status, StatusCode::OK, "initialize is answered");
+        self.session = Some(reply.header("mcp-session-id").to_owned());
+        self.greeting = reply.json().await["result"].clone();
+        let said = self.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string()).await;
+        assert_eq!(said.status, StatusCode::ACCEPTED, "{} {version}", self.upstream);
     }
 
     pub fn unconnected(rig: &'a Rig, upstream: &str, version: &str, token: String) -> Self {
@@ -144,6 +160,7 @@ impl<'a> Client<'a> {
             version: version.to_owned(),
             capabilities: super::able(),
             session: None,
+            holder: None,
             greeting: Value::Null,
             ids: AtomicI64::new(1),
         }
@@ -177,10 +194,21 @@ impl<'a> Client<'a> {
         message.to_string()
     }
 
+    /// A request with its credential.
+    fn authorized(&self, verb: &str) -> http::request::Builder {
+        let request = Request::builder().method(verb).uri(format!("/mcp/{}", self.upstream));
+        match &self.holder {
+            None => request.header("authorization", format!("Bearer {}", self.token)),
+            Some(holder) => request
+                .header("authorization", format!("DPoP {}", self.token))
+                .header("dpop", holder.proof(verb, &self.upstream, &self.token)),
+        }
+    }
+
     /// The headers that go with a body.
     pub fn post_request(&self, body: &str) -> Request<Body> {
-        let mut request = Request::post(format!("/mcp/{}", self.upstream))
-            .header("authorization", format!("Bearer {}", self.token))
+        let mut request = self
+            .authorized("POST")
             .header("content-type", "application/json")
             .header("accept", "application/json, text/event-stream");
         if let Some(session) = &self.session {
@@ -282,12 +310,8 @@ impl<'a> Client<'a> {
 
     /// GET or DELETE in the session.
     pub async fn verb(&self, verb: &str, extra: &[(&str, &str)]) -> Reply {
-        let mut request = Request::builder()
-            .method(verb)
-            .uri(format!("/mcp/{}", self.upstream))
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("accept", "text/event-stream")
-            .header("mcp-protocol-version", &self.version);
+        let mut request =
+            self.authorized(verb).header("accept", "text/event-stream").header("mcp-protocol-version", &self.version);
         if let Some(session) = &self.session {
             request = request.header("mcp-session-id", session);
         }

@@ -1,6 +1,8 @@
 //! A whole gate with upstreams of its own: real store, real tokens, a log that can be held or made to fail.
 
 pub mod client;
+pub mod holder;
+pub mod issuer;
 pub mod jobs;
 pub mod log;
 pub mod upstream;
@@ -21,12 +23,16 @@ use sallyport_model::{
 };
 use sallyport_oauth::{AccessClaims, KeySource, SigningKey, VerifyingKey};
 use sallyport_outbound::{
+    guard::SystemResolver,
     http::HttpOptions,
     stdio::{Spawner, StdioSpec},
 };
 use sallyport_proxy::{
-    Deps, Gate, GateConfig, Group, Limits, Offered, Peer, RegisterView, RevocationView, Tenants,
-    upstream::{Connector, ConnectorOptions, Timeouts, Transport, UpstreamCredential, UpstreamSpec},
+    Deps, Gate, GateConfig, Group, Limits, Offered, Peer, Possession, RegisterView, RevocationView, Tenants,
+    upstream::{
+        AssertionSigner, AssertionType, Connector, ConnectorOptions, Timeouts, TokensDeps, Transport,
+        UpstreamCredential, UpstreamSpec, UpstreamTokens,
+    },
 };
 use sallyport_storage::{RevocationSubject, Revocations, SqliteStore};
 use serde_json::{Value, json};
@@ -49,6 +55,27 @@ impl KeySource for OneKey {
     }
 }
 
+/// Signs the gate's assertions.
+#[derive(Debug)]
+struct Signer {
+    pkcs8: Vec<u8>,
+    kid: SigningKeyId,
+}
+
+impl AssertionSigner for Signer {
+    fn sign(&self, typ: AssertionType, claims: &serde_json::Map<String, Value>) -> Option<Secret> {
+        let header = json!({ "alg": "ES256", "typ": typ.as_str(), "kid": self.kid });
+        Some(Secret::new(forged(&self.pkcs8, &header, &Value::Object(claims.clone()))))
+    }
+}
+
+fn forged(pkcs8: &[u8], header: &Value, claims: &Value) -> String {
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).unwrap();
+    let signed = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
+    let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+}
+
 /// The gate and all that it stands on.
 pub struct Rig {
     pub gate: Gate,
@@ -61,6 +88,7 @@ pub struct Rig {
     pub connector: Arc<Connector>,
     key: SigningKey,
     pkcs8: Vec<u8>,
+    possession: Option<Possession>,
     background: Vec<tokio::task::JoinHandle<()>>,
     _dir: tempfile::TempDir,
 }
@@ -79,24 +107,58 @@ impl Rig {
 
     /// A gate in front of `offered`, its catalogues read.
     pub async fn with(offered: Vec<Offered>, limits: Limits) -> Self {
-        let rig = Self::made(offered, limits, None).await;
+        let rig = Self::made(offered, limits, None, |_| None).await;
         assert!(rig.gate.read_catalogues().await.is_empty(), "every catalogue can be read");
         rig
     }
 
     /// A gate that has read no catalogue.
     pub async fn unread(offered: Vec<Offered>) -> Self {
-        Self::made(offered, Limits::default(), None).await
+        Self::made(offered, Limits::default(), None, |_| None).await
     }
 
     /// A gate that demands a score of its upstreams.
     pub async fn demanding(offered: Vec<Offered>, minimum: Option<u8>) -> Self {
-        let rig = Self::made(offered, Limits::default(), minimum).await;
+        let rig = Self::made(offered, Limits::default(), minimum, |_| None).await;
         assert!(rig.gate.read_catalogues().await.is_empty(), "every catalogue can be read");
         rig
     }
 
-    async fn made(offered: Vec<Offered>, limits: Limits, minimum: Option<u8>) -> Self {
+    /// A gate that holds proofs of possession against what `possession` gives.
+    pub async fn possessing(offered: Vec<Offered>, possession: fn(Arc<SqliteStore>) -> Possession) -> Self {
+        let rig = Self::made(offered, Limits::default(), None, |store| Some(possession(store))).await;
+        assert!(rig.gate.read_catalogues().await.is_empty(), "every catalogue can be read");
+        rig
+    }
+
+    /// Another node of the same deployment, or the same one started anew where it shares nothing of that kind.
+    pub async fn another_node(&self, offered: Vec<Offered>) -> Router {
+        let admission = RegisterView::new(None, offered.iter().map(|offered| offered.name().clone()).collect());
+        let deps = Deps {
+            store: self.store.clone(),
+            recorder: self.log.clone(),
+            clock: self.clock.clone(),
+            rng: Arc::new(SystemRng),
+            keys: Arc::new(OneKey(self.key.id().clone(), self.key.verifying_key().unwrap())),
+            connector: self.connector.clone(),
+            revocations: self.view.clone(),
+            admission: Arc::new(admission),
+        };
+        let config = gate_config(offered, Limits::default());
+        let gate = match &self.possession {
+            Some(possession) => Gate::with_possession(config, deps, possession.clone()),
+            None => Gate::new(config, deps),
+        };
+        assert!(gate.read_catalogues().await.is_empty(), "every catalogue can be read");
+        gate.router()
+    }
+
+    async fn made(
+        offered: Vec<Offered>,
+        limits: Limits,
+        minimum: Option<u8>,
+        possession: impl FnOnce(Arc<SqliteStore>) -> Option<Possession>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path().join("private/store.db"), zeroize::Zeroizing::new([7; 32])).unwrap();
         let store = Arc::new(store);
@@ -108,7 +170,17 @@ impl Rig {
         let view = Arc::new(RevocationView::default());
         let names = offered.iter().map(|offered| offered.name().clone()).collect();
         let register = Arc::new(RegisterView::new(minimum, names));
-        let connector = Arc::new(Connector::new(ConnectorOptions::default(), Spawner::default()));
+        let tokens = UpstreamTokens::new(TokensDeps {
+            issuer: ISSUER.to_owned(),
+            public_url: PUBLIC.to_owned(),
+            signer: Arc::new(Signer { pkcs8: pkcs8.clone(), kid: key.id().clone() }),
+            store: store.clone(),
+            clock: clock.clone(),
+            rng: Arc::new(SystemRng),
+            resolver: Arc::new(SystemResolver),
+        });
+        let connector = Connector::with_tokens(ConnectorOptions::default(), Spawner::default(), Arc::new(tokens));
+        let connector = Arc::new(connector);
         let deps = Deps {
             store: store.clone(),
             recorder: log.clone(),
@@ -119,14 +191,12 @@ impl Rig {
             revocations: view.clone(),
             admission: register.clone(),
         };
-        let config = GateConfig {
-            issuer: ISSUER.to_owned(),
-            public_url: PUBLIC.to_owned(),
-            allowed_origins: vec!["https://app.example".to_owned()],
-            limits,
-            upstreams: offered,
+        let config = gate_config(offered, limits);
+        let possession = possession(store.clone());
+        let gate = match &possession {
+            Some(possession) => Gate::with_possession(config, deps, possession.clone()),
+            None => Gate::new(config, deps),
         };
-        let gate = Gate::new(config, deps);
         view.poll(store.as_ref()).await.unwrap();
         register.poll(store.as_ref()).await.unwrap();
         let background = vec![
@@ -145,6 +215,7 @@ impl Rig {
             connector,
             key,
             pkcs8,
+            possession,
             background,
             _dir: dir,
         }
@@ -174,10 +245,17 @@ impl Rig {
 
     /// Signs any header and claims with our key.
     pub fn forge(&self, header: &Value, claims: &Value) -> String {
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.pkcs8).unwrap();
-        let signed = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
-        let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+        forged(&self.pkcs8, header, claims)
+    }
+
+    /// Where the store's files are.
+    pub fn store_dir(&self) -> std::path::PathBuf {
+        self._dir.path().join("private")
+    }
+
+    /// Our published keys.
+    pub fn keys(&self) -> Arc<dyn KeySource> {
+        Arc::new(OneKey(self.key.id().clone(), self.key.verifying_key().unwrap()))
     }
 
     /// Ann's token for `upstream` with its read and write scopes.
@@ -186,13 +264,28 @@ impl Rig {
     }
 
     /// Sends a request as it is; `Host` and the peer's address are put on it where they are missing.
-    pub async fn send(&self, mut request: Request<Body>) -> Reply {
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        self.send_to(&self.router, request).await
+    }
+
+    /// The same, to another node.
+    pub async fn send_to(&self, node: &Router, mut request: Request<Body>) -> Reply {
         if !request.headers().contains_key("host") {
             request.headers_mut().insert("host", HOST.parse().unwrap());
         }
         request.extensions_mut().insert(Peer(IpAddr::from([203, 0, 113, 9])));
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = node.clone().oneshot(request).await.unwrap();
         Reply::new(response)
+    }
+}
+
+fn gate_config(offered: Vec<Offered>, limits: Limits) -> GateConfig {
+    GateConfig {
+        issuer: ISSUER.to_owned(),
+        public_url: PUBLIC.to_owned(),
+        allowed_origins: vec!["https://app.example".to_owned()],
+        limits,
+        upstreams: offered,
     }
 }
 
@@ -217,6 +310,9 @@ pub fn claims(person: &str, upstream: &str) -> AccessClaims {
         tenant: TenantId::new("acme").unwrap(),
         grant: GrantId::new(format!("g-{person}")).unwrap(),
         principal_type: PrincipalKind::Human,
+        act: Vec::new(),
+        ancestors: Vec::new(),
+        cnf: None,
     }
 }
 
@@ -239,7 +335,14 @@ pub fn stdio_offer(name: &str, era: Era, cancelled: &std::path::Path) -> Offered
 pub fn offer(name: &str, transport: Transport, credential: UpstreamCredential) -> Offered {
     let timeouts = Timeouts { first: Duration::from_secs(10), ..Timeouts::default() };
     let name = UpstreamName::new(name).unwrap();
-    let spec = UpstreamSpec { name: name.clone(), transport, credential, timeouts, max_message_bytes: 1 << 20 };
+    let spec = UpstreamSpec {
+        name: name.clone(),
+        transport,
+        credential,
+        identity_header: false,
+        timeouts,
+        max_message_bytes: 1 << 20,
+    };
     Offered { spec: Arc::new(spec), title: name.to_string(), tenants: Tenants::All, initial: vec![Group::Read] }
 }
 

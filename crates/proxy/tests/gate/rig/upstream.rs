@@ -65,6 +65,12 @@ pub struct Upstream {
 impl Upstream {
     /// Serves on a loopback port; the endpoint's URL comes back.
     pub async fn start(era: Era) -> (Arc<Self>, String) {
+        let (upstream, router) = Self::unserved(era);
+        (upstream, format!("{}/mcp", super::serve(router).await))
+    }
+
+    /// The same, to be served by the caller.
+    pub fn unserved(era: Era) -> (Arc<Self>, Router) {
         let upstream = Arc::new(Self {
             era,
             kept: Mutex::default(),
@@ -74,7 +80,7 @@ impl Upstream {
             jobs: Arc::default(),
         });
         let router = Router::new().fallback(handle).with_state(Arc::clone(&upstream));
-        (upstream, format!("{}/mcp", super::serve(router).await))
+        (upstream, router)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

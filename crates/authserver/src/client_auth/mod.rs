@@ -1,5 +1,9 @@
 //! Client authentication at the token, pushed-request and revocation endpoints (RFC 6749 section 2.3,
-//! RFC 7523): exactly the way in which the client is registered, and one way at a time.
+//! RFC 7523, RFC 8705): exactly the way in which the client is registered, and one way at a time. An agent's client
+//! proves itself by any living credential of its agent.
+
+mod agent;
+mod certificate;
 
 use std::time::Duration;
 
@@ -8,7 +12,7 @@ use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 use sallyport_oauth::{
     ErrorCode,
-    client_assertion::{self, ASSERTION_TYPE, ExpectAssertion},
+    client_assertion::{self, ASSERTION_TYPE, Assertion, AssertionFault, ExpectAssertion},
     metadata,
 };
 use sallyport_storage::{ClientAuthMethod, ClientRecord, Digest, Parked, ParkedKind, StoreError};
@@ -37,50 +41,77 @@ enum Proof {
     Assertion(String),
 }
 
+/// A client that has proved to be the client, or has nothing to prove.
+#[derive(Debug)]
+pub(crate) struct Authenticated {
+    pub(crate) client: ClientRecord,
+    /// `x5t#S256` of the certificate by which it did.
+    pub(crate) certificate: Option<String>,
+}
+
+impl From<ClientRecord> for Authenticated {
+    fn from(client: ClientRecord) -> Self {
+        Self { client, certificate: None }
+    }
+}
+
 /// The client, after it has proved to be the client. Notes what it claims to be in `known`.
 pub(crate) async fn authenticate(
     server: &Server,
     caller: &Caller,
     parameters: &Parameters,
     known: &mut Known,
-) -> Result<ClientRecord, Ended> {
+) -> Result<Authenticated, Ended> {
     let (id, proof) = presented(&caller.headers, parameters)?;
     known.claim("client_id", Some(&id));
     let client = server.client_lately(&id, caller).await?;
     known.client = Some(client.id.clone());
     match (&client.auth, proof) {
-        (ClientAuthMethod::None, Proof::Nothing) => Ok(client),
+        (ClientAuthMethod::AgentCredential, proof) => {
+            let certificate = agent::authenticate(server, caller, &client, proof, known).await?;
+            Ok(Authenticated { client, certificate })
+        }
+        (ClientAuthMethod::None, Proof::Nothing) => Ok(client.into()),
         (ClientAuthMethod::None, _) => Err(refuse("client_is_public").into()),
         (ClientAuthMethod::Secret { sha256 }, Proof::Secret(secret)) => {
             if !bearer::is_behind(&secret, sha256) {
                 return Err(refuse("client_secret_wrong").into());
             }
             known.standing = Standing::Proved;
-            Ok(client)
+            Ok(client.into())
         }
         (ClientAuthMethod::PrivateKeyJwt { jwks }, Proof::Assertion(assertion)) => {
-            check_assertion(server, &client, jwks, &assertion).await?;
+            let assertion =
+                verified(server, &client, jwks, &assertion).map_err(|fault| not_verified(&client, &fault))?;
+            spend(server, &client, &assertion).await?;
             known.standing = Standing::Proved;
-            Ok(client)
+            Ok(client.into())
         }
         (_, Proof::Nothing) => Err(refuse("client_unauthenticated").into()),
         _ => Err(refuse("client_auth_method").into()),
     }
 }
 
-async fn check_assertion(
+/// Checks an assertion against one set of keys.
+fn verified(
     server: &Server,
     client: &ClientRecord,
     jwks: &serde_json::Value,
     assertion: &str,
-) -> Result<(), Ended> {
+) -> Result<Assertion, AssertionFault> {
     let token_endpoint = server.url(metadata::TOKEN);
     let audiences = [server.issuer(), token_endpoint.as_str()];
     let expect = ExpectAssertion { client: &client.id, audiences: &audiences, now: server.now(), leeway: LEEWAY };
-    let assertion = client_assertion::verify(assertion, jwks, &expect).map_err(|fault| {
-        tracing::info!(client = %client.id, %fault, "a client assertion is refused");
-        refuse("client_assertion_wrong")
-    })?;
+    client_assertion::verify(assertion, jwks, &expect)
+}
+
+fn not_verified(client: &ClientRecord, fault: &AssertionFault) -> Refusal {
+    tracing::info!(client = %client.id, %fault, "a client assertion is refused");
+    refuse("client_assertion_wrong")
+}
+
+/// Spends a good assertion, for every node.
+async fn spend(server: &Server, client: &ClientRecord, assertion: &Assertion) -> Result<(), Ended> {
     // The id of an assertion is kept, durably and for all nodes, until the assertion has ended. No
     // handle that anybody can present hashes to this: handles have 43 characters and no line break.
     let replay = Parked {
