@@ -388,6 +388,9 @@ def workloads(check, demo, issuer):
 def cross_app_access(check, demo, issuer):
     demo.cli("tenant", "connect-oidc", "demo", "Fixture", "--preset", "standard", "--issuer", issuer.url, "--client-id", "gate",
              "--client-secret-env", "FIXTURE_SECRET", "--id-jag", environment={"FIXTURE_SECRET": secrets.token_urlsafe(24)})
+    # Whoever comes without a browser for the first time must have a verified address of a domain that is the tenant's.
+    demo.cli("tenant", "domain", "add", "demo", "corp.example", "--connection", "Fixture")
+    demo.cli("tenant", "domain", "verify", "demo", "corp.example", "--by-operator")
     made, _ = demo.agent("assistant", "--secret", key=False)
     secret = made["credential"]["client_secret"]
 

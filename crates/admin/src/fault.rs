@@ -48,6 +48,8 @@ pub enum Code {
     Conflict,
     /// The configuration file decides this, not the API.
     Configured,
+    /// A tenant has as many connections as it may have.
+    TooManyConnections,
     /// Somebody changed it meanwhile.
     Stale,
 }
@@ -62,6 +64,7 @@ impl Code {
             Self::AlreadyExists => "already_exists",
             Self::Conflict => "conflict",
             Self::Configured => "configured",
+            Self::TooManyConnections => "too_many_connections",
             Self::Stale => "stale",
         }
     }

@@ -503,11 +503,29 @@ async fn seed_tenants(
     now: Timestamp,
 ) -> Result<()> {
     for (id, name) in tenants {
-        let kept = store.tenant(id).await?;
-        let known = kept.unwrap_or_else(|| Tenant::new(id.clone(), name, now));
-        store.put_tenant(&Tenant { name: name.clone(), ..known }).await?;
+        seed_tenant(store, id, name, now).await.with_context(|| format!("the tenant `{id}` cannot be made"))?;
     }
     Ok(())
+}
+
+/// Makes a tenant, or gives it its name: what an administrator or another node changes at the same time, such as a
+/// suspension, stays.
+async fn seed_tenant(store: &dyn Store, id: &sallyport_model::TenantId, name: &str, now: Timestamp) -> Result<()> {
+    for _ in 0..SEEDINGS {
+        let Some(was) = store.tenant(id).await? else {
+            match store.add_tenant(&Tenant::new(id.clone(), name, now)).await {
+                Err(StoreError::Exists(_)) => continue,
+                added => return Ok(added?),
+            }
+        };
+        if was.name == name {
+            return Ok(());
+        }
+        if store.exchange_tenant(&was, &Tenant { name: name.to_owned(), ..was.clone() }).await? {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("others change it again and again; start again")
 }
 
 /// An upstream for a tenant that does not exist is for nobody; that may be a slip of the pen.
@@ -555,6 +573,8 @@ async fn purge(store: &dyn Store, revocations: &RevocationView, now: Timestamp, 
     Ok(())
 }
 
+/// Of two who change a tenant at once one was faster; nobody is outrun so often.
+const SEEDINGS: usize = 8;
 /// How long calls may go on after the stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Revocations are kept for at least so long.
@@ -565,7 +585,27 @@ mod tests {
     use super::*;
 
     use sallyport_model::SessionId;
-    use sallyport_storage::{RevocationSubject, Revocations as _};
+    use sallyport_storage::{RevocationSubject, Revocations as _, Tenants as _};
+
+    #[tokio::test]
+    async fn a_start_names_tenants_and_undoes_no_suspension_and_no_choice() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path().join("private/store.db"), zeroize::Zeroizing::new([7; 32])).unwrap();
+        let now = Timestamp::from_secs(1_790_000_000);
+        let (acme, beta): (sallyport_model::TenantId, sallyport_model::TenantId) =
+            ("acme".parse().unwrap(), "beta".parse().unwrap());
+        let mut kept = Tenant { suspended: true, ..Tenant::new(acme.clone(), "Old", now) };
+        kept.settings.grant_seconds = Some(60);
+        store.add_tenant(&kept).await.unwrap();
+        let configured = [(acme.clone(), "Acme".to_owned()), (beta.clone(), "Beta".to_owned())];
+        for _ in 0..2 {
+            seed_tenants(&store, &configured, now.plus(Duration::from_secs(60))).await.unwrap();
+            let named = Tenant { name: "Acme".into(), ..kept.clone() };
+            assert_eq!(store.tenant(&acme).await.unwrap(), Some(named), "only its name changed");
+            let made = store.tenant(&beta).await.unwrap().unwrap();
+            assert_eq!((made.name.as_str(), made.suspended), ("Beta", false));
+        }
+    }
 
     #[tokio::test]
     async fn a_revocation_goes_when_no_token_can_be_as_old_and_no_sooner() {

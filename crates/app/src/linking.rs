@@ -16,7 +16,7 @@ use maud::{Markup, html};
 use sallyport_identity::{Identity, IdentityError, SignedIn};
 use sallyport_model::{
     Actor, AuditEvent, Clock, EventId, EventKind, Recorder, Rng, UpstreamName,
-    event::{Source, Who},
+    event::{Outcome, OutcomeStatus, Source, Who},
 };
 use sallyport_oauth::{SigningKey, metadata::JWKS};
 use sallyport_proxy::{
@@ -127,11 +127,20 @@ impl Deps {
     }
 
     async fn account(&self, me: &SignedIn, served: &Served) -> Result<Option<LinkedAccount>, Failure> {
-        Ok(self.store.linked_account(&me.person.tenant, &me.person.id, served.name()).await?)
+        let account = self.store.linked_account(&me.person.tenant, &me.person.id, served.name()).await?;
+        // One that was linked for another address or resource is not used: she can link again.
+        Ok(account.filter(|account| self.tokens.is_linked(&served.offered().spec, account)))
     }
 
     /// What happened, durable before the page leaves.
-    async fn record(&self, kind: EventKind, source: Source, me: &SignedIn, served: &Served) -> Result<(), Failure> {
+    async fn record(
+        &self,
+        kind: EventKind,
+        source: Source,
+        me: &SignedIn,
+        served: &Served,
+        fault: Option<&LinkFault>,
+    ) -> Result<(), Failure> {
         let now = self.clock.now();
         let mut event = AuditEvent::new(kind, EventId::mint(now, self.rng.as_ref()), now);
         event.tenant = Some(me.person.tenant.clone());
@@ -143,6 +152,12 @@ impl Deps {
             session: Some(me.session.id.clone()),
             grant: None,
             token: None,
+        });
+        event.outcome = fault.map(|fault| Outcome {
+            status: OutcomeStatus::UpstreamFailed,
+            code: Some(fault.code().to_owned()),
+            latency_us: 0,
+            response_bytes: 0,
         });
         event.facts = BTreeMap::from([("linked_account".to_owned(), served.name().as_str().into())]);
         self.recorder.record(event).await.map_err(|error| {
@@ -174,7 +189,11 @@ async fn all(State(linking): State<Linking>, caller: Caller) -> Response {
 
 async fn list(linking: &Deps, caller: &Caller) -> Result<Response, Failure> {
     let me = linking.me(&caller.headers, "/account/linked").await?;
-    let linked = linking.store.linked_accounts(&me.person.tenant, &me.person.id).await?;
+    let mut linked = linking.store.linked_accounts(&me.person.tenant, &me.person.id).await?;
+    linked.retain(|account| {
+        let served = linking.gate.served(&account.upstream);
+        served.is_some_and(|served| linking.tokens.is_linked(&served.offered().spec, account))
+    });
     let mut offered: Vec<_> = linking
         .gate
         .all_served()
@@ -308,9 +327,23 @@ async fn finish(linking: &Deps, caller: &Caller, name: &str, query: &str) -> Res
     let state = state_of(query).ok_or(LinkFault::Foreign("it has no state"))?;
     let taken = linking.store.unpark(&state_digest(&state), ParkedKind::Linking, linking.clock.now()).await?;
     let parked = taken.ok_or(LinkFault::Foreign("nothing was begun for it, or it took too long"))?;
+    let answer = linking.tokens.take_answer(&served.offered().spec, &parked.body, query, &linker(&me)).await;
+    let granted = match answer {
+        Ok(granted) => granted,
+        Err(fault) => {
+            if fault == LinkFault::Denied("access_denied") {
+                linking.record(EventKind::ConsentDenied, caller.source(), &me, &served, None).await?;
+            }
+            return Err(fault.into());
+        }
+    };
     // The record first: an account that cannot be recorded is not linked.
-    linking.record(EventKind::Consented, caller.source(), &me, &served).await?;
-    linking.tokens.finish_link(&served.offered().spec, &parked.body, query, &linker(&me)).await?;
+    linking.record(EventKind::Consented, caller.source(), &me, &served, None).await?;
+    if let Err(fault) = linking.tokens.redeem_link(granted).await {
+        // What follows the consent in the log: it came to nothing.
+        linking.record(EventKind::TokenRefused, caller.source(), &me, &served, Some(&fault)).await?;
+        return Err(fault.into());
+    }
     Ok(Redirect::to(&path_of(name)).into_response())
 }
 
@@ -332,7 +365,7 @@ async fn ended(linking: &Deps, caller: &Caller, name: &str, sent: &Sent) -> Resu
     // The end comes first: should recording fail, access has ended all the same.
     let unlinked = linking.tokens.unlink(&served.offered().spec, &me.person.tenant, &me.person.id).await;
     if unlinked.map_err(LinkFault::from)? {
-        linking.record(EventKind::Revoked, caller.source(), &me, &served).await?;
+        linking.record(EventKind::Revoked, caller.source(), &me, &served, None).await?;
     }
     Ok(Redirect::to("/account/linked").into_response())
 }

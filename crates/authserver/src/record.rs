@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use sallyport_model::{
-    Actor, AuditEvent, ClientId, CredentialId, EventId, EventKind, GrantId, Mark, TenantId,
+    Actor, AuditEvent, ClientId, CredentialId, EventId, EventKind, GrantId, Mark, TenantId, Timestamp,
     event::{DecisionFacts, Who},
 };
 use sallyport_storage::{AgentCredential, Grant, RevocationSubject};
@@ -37,6 +37,8 @@ pub(crate) enum Standing {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) standing: Standing,
+    /// When the request came, before anything was judged; absent where nothing comes of it.
+    pub(crate) started: Option<Timestamp>,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) who: Option<Who>,
     /// A client that exists; whether it proved to be that client is another question.
@@ -49,6 +51,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// From when what is made counts: whatever was revoked since then ends it, though it was judged good before.
+    pub(crate) fn since(&self, server: &Server) -> Timestamp {
+        self.started.unwrap_or_else(|| server.now())
+    }
+
     /// Notes an unverified claim, shortened and without control characters.
     pub(crate) fn claim(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {

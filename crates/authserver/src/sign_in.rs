@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use sallyport_identity::{
     Identity, IdentityError, SessionStanding,
-    id_jag::{IdJagConnection, IdJagRefused},
+    id_jag::{IdJagConnection, IdJagRefused, IdJagStanding},
 };
 use sallyport_model::{ConnectionId, SessionId, TenantId, event::Source};
 use sallyport_oauth::{
@@ -23,7 +23,7 @@ pub struct SignedIn {
     pub person: Person,
 }
 
-/// A tenant's identity provider whose ID-JAGs it takes.
+/// A tenant's identity provider that issues ID-JAGs.
 #[derive(Debug, Clone)]
 pub struct IdJagIssuer {
     /// Whose provider it is.
@@ -34,13 +34,18 @@ pub struct IdJagIssuer {
     pub rule: IssuerRule,
     /// Signatures that it takes.
     pub algorithms: &'static [Algorithm],
+    /// The customer at a provider that many share.
+    pub organisation: Option<String>,
+    /// Why none of its ID-JAGs are taken, as a stable code: its people are then nobody else's either.
+    pub refuses: Option<&'static str>,
     known_as: Option<IdJagConnection>,
 }
 
 impl IdJagIssuer {
     /// One that only its maker knows.
     pub fn new(tenant: TenantId, connection: ConnectionId, rule: IssuerRule) -> Self {
-        Self { tenant, connection, rule, algorithms: &Algorithm::ALL, known_as: None }
+        let algorithms = &Algorithm::ALL;
+        Self { tenant, connection, rule, algorithms, organisation: None, refuses: None, known_as: None }
     }
 
     fn known_as(&self) -> Result<&IdJagConnection, IdentityError> {
@@ -56,6 +61,8 @@ impl From<IdJagConnection> for IdJagIssuer {
             connection: known.connection.id.clone(),
             rule: known.issuer.clone(),
             algorithms: known.algorithms(),
+            organisation: known.organisation().map(str::to_owned),
+            refuses: known.refuses,
             known_as: Some(known),
         }
     }
@@ -71,10 +78,12 @@ pub trait SignIn: Send + Sync {
     fn sign_in_url(&self, continue_to: &str, hint: Option<&str>) -> String;
     /// Whether the session still stands, also at the provider that it stands on: asked before each refresh.
     async fn standing(&self, session: &SessionId) -> Result<SessionStanding, IdentityError>;
-    /// The tenants' providers that take ID-JAGs of `issuer`, an unverified `iss`.
+    /// The tenants' connections to `issuer`, an unverified `iss`; those that take no ID-JAGs too, and why.
     async fn id_jag_issuers(&self, issuer: &str) -> Result<Vec<IdJagIssuer>, IdentityError>;
     /// The provider's keys; with `doubt`, why none of them fitted, as they are now.
     async fn id_jag_keys(&self, of: &IdJagIssuer, doubt: Option<&JwtFault>) -> Result<Jwks, IdentityError>;
+    /// What speaks for the person of a verified ID-JAG being this connection's, and what against it.
+    async fn id_jag_standing(&self, of: &IdJagIssuer, id_jag: &IdJag) -> Result<IdJagStanding, IdentityError>;
     /// Whose a verified ID-JAG is, and the session that what it brings stands on.
     async fn id_jag_person(
         &self,
@@ -101,6 +110,9 @@ impl SignIn for Identity {
     }
     async fn id_jag_keys(&self, of: &IdJagIssuer, doubt: Option<&JwtFault>) -> Result<Jwks, IdentityError> {
         Identity::id_jag_keys(self, of.known_as()?, doubt).await
+    }
+    async fn id_jag_standing(&self, of: &IdJagIssuer, id_jag: &IdJag) -> Result<IdJagStanding, IdentityError> {
+        Identity::id_jag_standing(self, of.known_as()?, id_jag).await
     }
     async fn id_jag_person(
         &self,

@@ -66,7 +66,8 @@ pub enum CatalogueError {
 }
 
 impl Gate {
-    /// Takes the pins of every upstream from the store, so that scopes are known before any answers.
+    /// Takes the pins of every upstream from the store, so that scopes are known before any answers, and which
+    /// tenants take no bearer tokens ([`Gate::read_demands`]): what has to be known before the gate serves.
     ///
     /// # Errors
     /// When the store fails.
@@ -75,6 +76,7 @@ impl Gate {
             let pins = self.store().pinned(served.name()).await?;
             served.set_live(Live::of(served.name(), &pins, &pins));
         }
+        self.read_demands().await;
         Ok(())
     }
 

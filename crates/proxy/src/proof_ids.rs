@@ -3,7 +3,7 @@
 //! What it cannot tell it does not guess: a store that fails is no first use, and whoever asks is refused.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,15 +18,19 @@ const PURPOSE: &str = "dpop_gate";
 const MOST_AT_ONCE: usize = 256;
 /// Proofs that may wait for their write.
 const MOST_WAITING: usize = 10_000;
-/// Proofs that are remembered in memory, some 50 bytes each.
+/// Proofs that are remembered in memory, some 150 bytes each.
 const MOST_KEPT: usize = 1_000_000;
+/// And of one key, so that no client takes the room of all the others.
+const MOST_OF_A_KEY: usize = 50_000;
 
 /// One proof that was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsedProof {
     /// A digest of the proof's key and `jti`.
     pub id: Digest,
-    /// It is refused for its age from then on, and need not be remembered.
+    /// The thumbprint of the proof's key.
+    pub key: Digest,
+    /// It is refused for its age or its nonce from then on, and need not be remembered.
     pub until: Timestamp,
 }
 
@@ -39,6 +43,9 @@ pub enum NoProofIds {
     /// More proofs came than can be remembered.
     #[error("there is no room for more ids of proofs")]
     Full,
+    /// More proofs of one key came than are remembered of any.
+    #[error("too many DPoP proofs of this key came within minutes: send fewer requests, or share them among keys")]
+    KeyFull,
 }
 
 /// Remembers proofs, for one node or for all.
@@ -63,49 +70,66 @@ pub trait ProofIds: Send + Sync {
 
 /// The memory of one process. Worth something only with nonces that die with the same process: a proof from
 /// before a restart is then refused for its nonce.
+///
+/// To be asked for one proof at a time: of several, one whose key has no room left refuses all.
 #[derive(Debug)]
 pub struct MemoryProofIds {
     /// By the second at which they may be forgotten.
     kept: Mutex<Kept>,
     most: usize,
+    most_of_a_key: usize,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     ids: HashSet<Digest>,
-    by_end: BTreeMap<u64, Vec<Digest>>,
+    /// How many of `ids` are of each key. No key without any.
+    of_key: HashMap<Digest, usize>,
+    /// An id and its key.
+    by_end: BTreeMap<u64, Vec<(Digest, Digest)>>,
 }
 
 impl Default for MemoryProofIds {
     fn default() -> Self {
-        Self::of_at_most(MOST_KEPT)
+        Self::of_at_most(MOST_KEPT, MOST_OF_A_KEY)
     }
 }
 
 impl MemoryProofIds {
-    fn of_at_most(most: usize) -> Self {
-        Self { kept: Mutex::default(), most }
+    /// `most` proofs, and `most_of_a_key` of one key.
+    pub(crate) fn of_at_most(most: usize, most_of_a_key: usize) -> Self {
+        Self { kept: Mutex::default(), most, most_of_a_key }
     }
 }
 
 impl Kept {
     fn forget(&mut self, now: Timestamp) {
         let living = self.by_end.split_off(&now.as_secs().saturating_add(1));
-        for id in std::mem::replace(&mut self.by_end, living).into_values().flatten() {
+        for (id, key) in std::mem::replace(&mut self.by_end, living).into_values().flatten() {
             self.ids.remove(&id);
+            if let Entry::Occupied(mut many) = self.of_key.entry(key) {
+                *many.get_mut() -= 1;
+                if *many.get() == 0 {
+                    many.remove();
+                }
+            }
         }
     }
 
-    fn first(&mut self, proof: &UsedProof, most: usize) -> Result<bool, NoProofIds> {
+    fn first(&mut self, proof: &UsedProof, most: usize, most_of_a_key: usize) -> Result<bool, NoProofIds> {
         if self.ids.contains(&proof.id) {
             return Ok(false);
+        }
+        if self.of_key.get(&proof.key).is_some_and(|many| *many >= most_of_a_key) {
+            return Err(NoProofIds::KeyFull);
         }
         if self.ids.len() >= most {
             return Err(NoProofIds::Full);
         }
         self.ids.insert(proof.id);
+        *self.of_key.entry(proof.key).or_default() += 1;
         // To the end of its last second.
-        self.by_end.entry(proof.until.as_secs().saturating_add(1)).or_default().push(proof.id);
+        self.by_end.entry(proof.until.as_secs().saturating_add(1)).or_default().push((proof.id, proof.key));
         Ok(true)
     }
 }
@@ -115,7 +139,7 @@ impl ProofIds for MemoryProofIds {
     async fn use_each_once(&self, proofs: &[UsedProof], now: Timestamp) -> Result<Vec<bool>, NoProofIds> {
         let mut kept = self.kept.lock().map_err(|_| NoProofIds::Store("its memory is broken".to_owned()))?;
         kept.forget(now);
-        proofs.iter().map(|proof| kept.first(proof, self.most)).collect()
+        proofs.iter().map(|proof| kept.first(proof, self.most, self.most_of_a_key)).collect()
     }
 }
 
@@ -276,12 +300,12 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_000);
 
     fn proof(id: u8, secs: u64) -> UsedProof {
-        UsedProof { id: [id; 32], until: Timestamp::from_secs(secs) }
+        UsedProof { id: [id; 32], key: [7; 32], until: Timestamp::from_secs(secs) }
     }
 
     #[tokio::test]
     async fn memory_knows_each_until_its_end_and_refuses_what_it_has_no_room_for() {
-        let ids = MemoryProofIds::of_at_most(2);
+        let ids = MemoryProofIds::of_at_most(2, 2);
         let all = [proof(1, 1_010), proof(1, 1_010), proof(2, 1_020)];
         assert_eq!(ids.use_each_once(&all, NOW).await.unwrap(), [true, false, true]);
         assert_eq!(ids.use_once(proof(3, 1_010), NOW).await, Err(NoProofIds::Full));
@@ -289,6 +313,24 @@ mod tests {
         let later = NOW.plus(Duration::from_secs(11));
         assert!(ids.use_once(proof(3, 1_030), later).await.unwrap(), "the first is forgotten, for room");
         assert!(!ids.use_once(proof(2, 1_020), later).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_key_has_room_of_its_own_and_gets_it_back() {
+        let ids = MemoryProofIds::of_at_most(10, 2);
+        let of = |key: u8, id: u8, secs| UsedProof { key: [key; 32], ..proof(id, secs) };
+        let used = [of(1, 1, 1_010), of(1, 2, 1_020), of(1, 1, 1_010)];
+        assert_eq!(ids.use_each_once(&used, NOW).await.unwrap(), [true, true, false]);
+        assert_eq!(ids.use_once(of(1, 3, 1_020), NOW).await, Err(NoProofIds::KeyFull));
+        assert_eq!(ids.use_once(of(1, 2, 1_020), NOW).await, Ok(false), "what it used is known");
+        assert_eq!(ids.use_once(of(2, 3, 1_020), NOW).await, Ok(true), "another key");
+        let later = NOW.plus(Duration::from_secs(11));
+        assert_eq!(ids.use_once(of(1, 4, 1_030), later).await, Ok(true), "its first was forgotten");
+        assert_eq!(ids.use_once(of(1, 5, 1_030), later).await, Err(NoProofIds::KeyFull));
+        let end = NOW.plus(Duration::from_secs(40));
+        assert_eq!(ids.use_once(of(3, 6, 1_050), end).await, Ok(true));
+        let kept = ids.kept.lock().unwrap();
+        assert_eq!((kept.ids.len(), kept.of_key.len(), kept.by_end.len()), (1, 1, 1), "nothing is left of the others");
     }
 
     /// A store that writes as often as it is let, and breaks or dies where it is told to.

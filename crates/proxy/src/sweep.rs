@@ -37,9 +37,9 @@ impl Gate {
         for parked in self.parked().expired(false, |parked| parked.pending.alive().is_err()) {
             self.work().run(give_up(parked, "nobody answered"));
         }
-        if self.demands().due() {
+        if let Some(turn) = self.demands().due() {
             let gate = self.clone();
-            self.work().run(async move { gate.read_demands().await });
+            self.work().run(async move { gate.demands().read(turn, gate.store().tenants()).await });
         }
         if self.uses().due() {
             let gate = self.clone();
@@ -53,10 +53,11 @@ impl Gate {
         }
     }
 
-    /// Reads which tenants take no bearer tokens.
-    async fn read_demands(&self) {
-        if let Err(error) = self.demands().read(self.store()).await {
-            tracing::warn!(%error, "the tenants' demands could not be read; the last that were known hold");
+    /// Reads which tenants take no bearer tokens, unless that was just done. Before it was read once, no bearer
+    /// token passes: to be called before the gate serves. A failure is logged, and sweeping tries again.
+    pub async fn read_demands(&self) {
+        if let Some(turn) = self.demands().due() {
+            self.demands().read(turn, self.store().tenants()).await;
         }
     }
 

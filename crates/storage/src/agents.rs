@@ -14,6 +14,9 @@ use crate::{Digest, StoreError};
 /// A use is noted no more often than this.
 pub(crate) const COARSE: Duration = Duration::from_secs(60);
 
+/// So many workload credentials with one issuer are given at once.
+pub const MOST_WORKLOADS: usize = 1000;
+
 /// One agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
@@ -195,7 +198,7 @@ pub trait Agents {
     async fn add_credential(&self, credential: &AgentCredential) -> Result<(), StoreError>;
     /// All of an agent, dead ones too, newest first.
     async fn credentials(&self, agent: &AgentId) -> Result<Vec<AgentCredential>, StoreError>;
-    /// Living workload credentials with this `issuer`, of all tenants, at most 1000.
+    /// Living workload credentials with this `issuer`, of all tenants, at most [`MOST_WORKLOADS`].
     async fn workload_credentials(&self, issuer: &str, now: Timestamp) -> Result<Vec<AgentCredential>, StoreError>;
     /// Ends one. Whether it lived. Tokens that it gave are the caller's to revoke.
     async fn revoke_credential(&self, agent: &AgentId, id: &CredentialId, at: Timestamp) -> Result<bool, StoreError>;

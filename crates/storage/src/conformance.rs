@@ -35,6 +35,7 @@ pub(crate) async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     authorizations::purging(make().await).await;
     grants::lifecycle(make().await).await;
     grants::bound(make().await).await;
+    grants::alike(make().await).await;
     grants::rotation(make().await).await;
     grants::reuse(make().await).await;
     grants::one_of_many_rotates(make().await).await;
@@ -61,6 +62,7 @@ pub(crate) async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     federation::removed_tenant(make().await).await;
     federation::connections(make().await).await;
     federation::domains(make().await).await;
+    federation::claims(make().await).await;
     federation::links(make().await).await;
     federation::used_once(make().await).await;
     federation::each_used_once(make().await).await;

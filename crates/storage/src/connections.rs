@@ -112,7 +112,13 @@ pub trait Connections {
     /// What was kept, and when.
     async fn fetched(&self, id: &ConnectionId, name: &str) -> Result<Option<(String, Timestamp)>, StoreError>;
 
-    /// Inserts or replaces a claim; [`StoreError::Exists`] if it is proved and another tenant has proved
+    /// Inserts a claim that proves nothing yet. Of one that is there only the connection changes, and only to another
+    /// one: challenge, proof and times stay. [`StoreError::Missing`] if there is no such tenant or connection.
+    async fn claim_domain(&self, claim: &Domain) -> Result<(), StoreError>;
+    /// Keeps the proof of a claim, if its challenge is still the one that was looked for and it is not proved yet;
+    /// whether it was so. [`StoreError::Exists`] if another tenant has proved the same domain.
+    async fn prove_domain(&self, claim: &Domain, proof: DomainProof, at: Timestamp) -> Result<bool, StoreError>;
+    /// Inserts or replaces a whole claim; [`StoreError::Exists`] if it is proved and another tenant has proved
     /// the same domain.
     async fn put_domain(&self, domain: &Domain) -> Result<(), StoreError>;
     /// All of a tenant, by name.

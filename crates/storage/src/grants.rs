@@ -84,6 +84,11 @@ pub trait Grants {
     async fn grants_of(&self, tenant: &TenantId, subject: &Actor, now: Timestamp) -> Result<Vec<Grant>, StoreError>;
     /// Living grants under which an agent acts for somebody, newest first.
     async fn grants_acted(&self, tenant: &TenantId, agent: &AgentId, now: Timestamp) -> Result<Vec<Grant>, StoreError>;
+    /// The newest grant with the tenant, subject, client, resource, scopes and key binding of `like` that was made out
+    /// of none, under which nobody acts for the subject, and that lives until `until` at least.
+    async fn grant_like(&self, like: &Grant, until: Timestamp) -> Result<Option<Grant>, StoreError>;
+    /// Living grants that were made out of this one, the nearest and the furthest, newest first.
+    async fn grants_made_of(&self, grant: &GrantId, now: Timestamp) -> Result<Vec<Grant>, StoreError>;
     /// Binds a living grant that is bound to nothing to `key`. Whether the grant lives and is bound to `key` now; once
     /// bound, it stays so.
     async fn bind_grant(&self, grant: &GrantId, key: &KeyBinding, now: Timestamp) -> Result<bool, StoreError>;

@@ -34,7 +34,7 @@ mod values;
 #[cfg(test)]
 mod conformance;
 
-pub use agents::{Agent, AgentBounds, AgentCredential, AgentHours, Agents, CredentialKind, ScopeUse};
+pub use agents::{Agent, AgentBounds, AgentCredential, AgentHours, Agents, CredentialKind, MOST_WORKLOADS, ScopeUse};
 pub use api_tokens::{ApiRole, ApiToken, ApiTokens};
 pub use assessments::{
     Admission, AdmissionDecision, Assessed, AssessmentOrigin, Assessments, RegisterEntry, RegisterEvent, Standing,

@@ -19,7 +19,8 @@ pub struct LinkedAccount {
     pub upstream: UpstreamName,
     /// JSON in the words of the gate; sealed at rest, since tokens are in it.
     pub tokens: String,
-    /// Grows with each renewal, and is 1 at first.
+    /// Grows with each renewal. Whoever links draws the first one at random: an account that was unlinked and linked
+    /// anew then has no version that the old one had, and nobody who still holds one of those touches it.
     pub version: u64,
     /// When she began to link it. A revocation at that time or later ends the link.
     pub linked_at: Timestamp,

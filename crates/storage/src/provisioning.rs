@@ -82,6 +82,9 @@ pub trait Provisioning {
     async fn scim_client(&self, token: &Digest, now: Timestamp) -> Result<Option<ScimClient>, StoreError>;
     /// All of a tenant, oldest first.
     async fn scim_clients(&self, tenant: &TenantId) -> Result<Vec<ScimClient>, StoreError>;
+    /// Puts `new` in the place of `old`, which is worth nothing from the same moment on; whether `old` was there. Of
+    /// any number of callers one hears `true`, and only its token lives. [`StoreError::Exists`] if id or token is taken.
+    async fn replace_scim_client(&self, old: &ScimClient, new: &ScimClient) -> Result<bool, StoreError>;
     /// Removes one; whether there was one.
     async fn remove_scim_client(&self, tenant: &TenantId, id: &ScimClientId) -> Result<bool, StoreError>;
 

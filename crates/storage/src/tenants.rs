@@ -71,8 +71,11 @@ pub struct TenantSettings {
 /// Storage of tenants.
 #[async_trait]
 pub trait Tenants {
-    /// Inserts, or updates name, suspension and settings. Suspending ends nothing by itself: revoke the
-    /// tenant as well.
+    /// Inserts; [`StoreError::Exists`] if the id is taken, and then nothing of that tenant changes.
+    async fn add_tenant(&self, tenant: &Tenant) -> Result<(), StoreError>;
+    /// Inserts, or updates name, suspension and settings, whatever others changed meanwhile: where somebody could,
+    /// take [`Self::add_tenant`] and [`crate::ApiTokens::exchange_tenant`]. Suspending ends nothing by itself: revoke
+    /// the tenant as well.
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError>;
     /// One tenant.
     async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError>;

@@ -60,9 +60,14 @@ impl Caller {
 
     /// The operations, in this caller's name.
     pub(crate) fn tenancy(&self, api: &AdminApi) -> Tenancy {
-        let author =
-            Author::Token { id: self.token.id.clone(), name: self.token.name.clone(), source: self.source.clone() };
-        Tenancy::new(api.0.parts.clone(), author)
+        let author = Author::Token {
+            id: self.token.id.clone(),
+            name: self.token.name.clone(),
+            role: self.token.role.clone(),
+            source: self.source.clone(),
+        };
+        let tenancy = Tenancy::new(api.0.parts.clone(), author);
+        if self.is_operator() { tenancy.of_operator() } else { tenancy }
     }
 }
 

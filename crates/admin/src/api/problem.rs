@@ -146,7 +146,9 @@ impl From<Fault> for Problem {
                 let status = match refusal.code {
                     Code::NotFound => StatusCode::NOT_FOUND,
                     Code::InvalidValue | Code::OutOfBounds => StatusCode::UNPROCESSABLE_ENTITY,
-                    Code::AlreadyExists | Code::Conflict | Code::Configured => StatusCode::CONFLICT,
+                    Code::AlreadyExists | Code::Conflict | Code::Configured | Code::TooManyConnections => {
+                        StatusCode::CONFLICT
+                    }
                     Code::Stale => StatusCode::PRECONDITION_FAILED,
                 };
                 let mut problem = Self::new(status, refusal.code.as_str(), refusal.what);

@@ -19,12 +19,14 @@ use url::Url;
 use super::{
     Tenancy, domains,
     mapping::{checked, standard},
-    present, text,
+    present, text, work,
 };
 use crate::{Code, Fault};
 
 /// Characters of a connection's name; it is on a button.
 const MOST_NAME: usize = 80;
+/// Connections of a tenant. Each is metadata to be fetched and keys to be made; nobody has so many providers.
+const MOST_CONNECTIONS: usize = 32;
 /// Characters of an identifier at a provider.
 const MOST_IDENTIFIER: usize = 512;
 /// Bytes of a SAML entity id (saml-metadata-2.0-os, section 2.2.1).
@@ -123,8 +125,11 @@ pub async fn oidc(
     {
         return Err(other_provider("issuer", &kept.issuer));
     }
+    if new.id_jag && !kept.as_ref().is_some_and(|kept| kept.id_jag) {
+        may_take_id_jags(tenancy, tenant).await?;
+    }
     let client_id = text("client_id", &new.client_id, MOST_IDENTIFIER)?;
-    let proof = Proof::of(tenancy, &new, kept.as_deref())?;
+    let proof = Proof::of(tenancy, &new, kept.as_deref()).await?;
     let settings = OidcSettings {
         preset: new.preset.as_str().to_owned(),
         issuer,
@@ -140,6 +145,17 @@ pub async fn oidc(
         id_jag: new.id_jag,
     };
     place.store(tenancy, tenant, ConnectionSettings::Oidc(Box::new(settings))).await
+}
+
+/// ID-JAGs bring people without a browser: a tenant that has proved no domain could take another's by naming its
+/// provider. The operator decides for anybody.
+async fn may_take_id_jags(tenancy: &Tenancy, tenant: &TenantId) -> Result<(), Fault> {
+    let proved = tenancy.store().domains(tenant).await?.iter().any(|domain| domain.proved.is_some());
+    if proved || tenancy.is_operators() {
+        return Ok(());
+    }
+    let what = format!("{tenant} has proved no domain, so nobody's address can say that she is its own");
+    Err(Fault::refused(Code::Conflict, "id_jag", what, "prove a domain first, or ask the operator"))
 }
 
 /// Connects a SAML provider; with `before`, in the place of that connection, if it still is so.
@@ -158,7 +174,8 @@ pub async fn saml(
     let given = new.entity_id.as_deref().map(entity_id).transpose()?;
     let (idp_entity_id, metadata_url, metadata) = match &new.metadata {
         NewMetadata::Document(document) => {
-            let found = metadata(document, given.as_deref(), certificate.as_ref(), tenancy.now())?;
+            let (text, wanted, now) = (document.clone(), given.clone(), tenancy.now());
+            let found = work::apart(move || metadata(&text, wanted.as_deref(), certificate.as_ref(), now)).await??;
             (found, None, Some(document.clone()))
         }
         NewMetadata::Url(url) => {
@@ -177,7 +194,10 @@ pub async fn saml(
     // Last, for it takes a second.
     let keys = match kept {
         Some(kept) => kept.keys,
-        None => new_saml_keys(&saml_entity_id(tenancy.origin(), &place.id), tenancy.now(), tenancy.rng())?,
+        None => {
+            let (with, own) = (tenancy.clone(), saml_entity_id(tenancy.origin(), &place.id));
+            work::apart(move || new_saml_keys(&own, with.now(), with.rng())).await??
+        }
     };
     let settings = SamlSettings {
         idp_entity_id,
@@ -205,6 +225,9 @@ impl Place {
         let name = text("name", name, MOST_NAME)?;
         let all = tenancy.store().connections(tenant).await?;
         let id = before.as_ref().map(|before| before.id.clone());
+        if id.is_none() {
+            room(tenant, all.len())?;
+        }
         if all.iter().any(|known| known.name == name && Some(&known.id) != id.as_ref()) {
             return Err(named_already(tenant, &name));
         }
@@ -247,6 +270,10 @@ impl Place {
             ConnectionProtocol::Oidc => "tenant.connect_oidc",
             ConnectionProtocol::Saml => "tenant.connect_saml",
         };
+        if self.before.is_none() {
+            // Again: making keys took its time.
+            room(tenant, tenancy.store().connections(tenant).await?.len())?;
+        }
         let facts = facts(&connection, &settings, self.before.is_some());
         tenancy.note(action, Some(tenant), facts).await?;
         let stored = match &self.before {
@@ -263,6 +290,15 @@ impl Place {
         let unled = !tenancy.store().domains(tenant).await?.iter().any(|domain| domain.proved.is_some());
         Ok(Connected { connection, settings, unled })
     }
+}
+
+/// Refuses one more than a tenant may have.
+fn room(tenant: &TenantId, known: usize) -> Result<(), Fault> {
+    if known < MOST_CONNECTIONS {
+        return Ok(());
+    }
+    let what = format!("{tenant} has {known} connections, and no tenant has more than {MOST_CONNECTIONS}");
+    Err(Fault::refused(Code::TooManyConnections, "connection", what, "remove one that nobody signs in by"))
 }
 
 fn named_already(tenant: &TenantId, name: &str) -> Fault {
@@ -347,7 +383,7 @@ struct Proof {
 }
 
 impl Proof {
-    fn of(tenancy: &Tenancy, new: &NewOidc, before: Option<&OidcSettings>) -> Result<Self, Fault> {
+    async fn of(tenancy: &Tenancy, new: &NewOidc, before: Option<&OidcSettings>) -> Result<Self, Fault> {
         match &new.proof {
             NewProof::Secret(secret) => {
                 let secret = text("client_secret", secret.expose(), MOST_IDENTIFIER)?;
@@ -372,8 +408,9 @@ impl Proof {
             return Ok(Self { private_key, certificate, secret: None });
         }
         if new.preset == PresetId::Entra {
-            let key = SpKey::generate(tenancy.origin(), tenancy.now(), tenancy.rng())
-                .map_err(|_| Fault::Internal("making a key"))?;
+            let with = tenancy.clone();
+            let made = work::apart(move || SpKey::generate(with.origin(), with.now(), with.rng())).await?;
+            let key = made.map_err(|_| Fault::Internal("making a key"))?;
             let private_key = Some(STANDARD.encode(key.pkcs8()));
             return Ok(Self { private_key, certificate: Some(key.certificate().base64()), secret: None });
         }

@@ -13,7 +13,7 @@ use sallyport_oauth::SigningKey;
 use sallyport_storage::{Connection, RevocationSubject, Tenant};
 use serde_json::{Map, Value, json};
 
-use super::{Tenancy, sha256};
+use super::{Tenancy, sha256, work};
 use crate::{Code, Fault};
 
 /// Of two who change a connection at once one was faster; nobody is outrun so often.
@@ -142,7 +142,9 @@ pub async fn roll_keys(tenancy: &Tenancy, connection: Connection, step: SamlKeyS
         return Err(Fault::refused(Code::Conflict, "connection", what, "only SAML connections have such keys"));
     };
     let entity_id = saml_entity_id(tenancy.origin(), &connection.id);
-    saml.keys = rotate_saml_keys(&saml.keys, &entity_id, step, tenancy.now(), tenancy.rng()).map_err(|error| {
+    let (with, keys, named) = (tenancy.clone(), saml.keys.clone(), entity_id.clone());
+    let rolled = work::apart(move || rotate_saml_keys(&keys, &named, step, with.now(), with.rng())).await?;
+    saml.keys = rolled.map_err(|error| {
         let remedy = "the steps are announce, use, retire, in this order";
         Fault::refused(Code::Conflict, "step", error.to_string(), remedy)
     })?;

@@ -47,7 +47,9 @@ pub async fn claim(tenancy: &Tenancy, id: &TenantId, given: &str, connection: Op
     let owner = tenancy.store().domain(&name).await?.filter(|proved| proved.tenant != *id);
     let facts = json!({ "domain": name, "connection": domain.connection });
     tenancy.note("tenant.domain.add", Some(id), facts).await?;
-    tenancy.store().put_domain(&domain).await?;
+    tenancy.store().claim_domain(&domain).await?;
+    // As it is kept: of two who claim at once one was faster, and the record that counts is that one's.
+    let domain = claimed(tenancy, id, &name).await?;
     Ok(Claimed { domain, owner: owner.map(|owner| owner.tenant) })
 }
 
@@ -71,13 +73,11 @@ pub struct Proved {
 /// Proves a claim.
 ///
 /// # Errors
-/// When the tenant does not claim it, the record is not there, or another tenant has proved it.
+/// When the tenant does not claim it, the record is not there, another tenant has proved it, or [`Code::Stale`] when
+/// the claim changed meanwhile.
 pub async fn prove(tenancy: &Tenancy, id: &TenantId, given: &str, by: By) -> Result<Proved, Fault> {
     let domain = claimed(tenancy, id, given).await?;
-    if let Some(proved) = tenancy.store().domain(&domain.name).await? {
-        if proved.tenant != *id {
-            return Err(taken(&domain));
-        }
+    if domain.proved.is_some() {
         return Ok(Proved { domain, already: true });
     }
     let proof = match by {
@@ -87,16 +87,20 @@ pub async fn prove(tenancy: &Tenancy, id: &TenantId, given: &str, by: By) -> Res
             DomainProof::Dns
         }
     };
-    let domain = Domain { proved: Some((proof, tenancy.now())), ..domain };
+    // Only now: which domains others have proved is told to nobody but the operator and whoever holds the domain.
+    if tenancy.store().domain(&domain.name).await?.is_some_and(|proved| proved.tenant != *id) {
+        return Err(taken(&domain));
+    }
     let facts = json!({ "domain": domain.name, "proof": proof });
     tenancy.note("tenant.domain.verify", Some(id), facts).await?;
-    match tenancy.store().put_domain(&domain).await {
+    let at = tenancy.now();
+    match tenancy.store().prove_domain(&domain, proof, at).await {
+        Ok(true) => Ok(Proved { domain: Domain { proved: Some((proof, at)), ..domain }, already: false }),
+        // Given up, claimed anew or proved meanwhile: what was looked for is not what counts now.
+        Ok(false) => Err(Fault::stale()),
         // Another tenant was faster.
         Err(StoreError::Exists(_)) => Err(taken(&domain)),
-        put => {
-            put?;
-            Ok(Proved { domain, already: false })
-        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod scim_tokens;
 pub mod sessions;
 pub mod signals;
 pub mod tenants;
+mod work;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use sallyport_model::{
     Actor, AgentId, ApiTokenId, AuditEvent, Clock, EventId, EventKind, Recorder, Rng, TenantId, Timestamp, UserId,
     event::Source,
 };
-use sallyport_storage::{Connection, Digest, Grant, Person, Store, Tenant};
+use sallyport_storage::{ApiRole, Connection, Digest, Grant, Person, Store, Tenant};
 use serde_json::{Map, Value, json};
 
 use crate::Fault;
@@ -74,6 +75,8 @@ pub enum Author {
         id: ApiTokenId,
         /// What people call it.
         name: String,
+        /// What it may do.
+        role: ApiRole,
         /// Where the request came from.
         source: Option<Source>,
     },
@@ -121,12 +124,26 @@ pub struct Parts {
 pub struct Tenancy {
     parts: Arc<Parts>,
     by: Author,
+    operator: bool,
 }
 
 impl Tenancy {
-    /// For changes by `by`.
+    /// For changes by `by`. An account of the machine is the operator's; a token is a tenant's administrator's,
+    /// unless [`Self::of_operator`] says otherwise.
     pub fn new(parts: Arc<Parts>, by: Author) -> Self {
-        Self { parts, by }
+        let operator = matches!(by, Author::Account(_));
+        Self { parts, by, operator }
+    }
+
+    /// For changes by somebody who may do everything in every tenant.
+    #[must_use]
+    pub fn of_operator(self) -> Self {
+        Self { operator: true, ..self }
+    }
+
+    /// Whether the operator makes the change.
+    pub fn is_operators(&self) -> bool {
+        self.operator
     }
 
     /// The store.
@@ -152,6 +169,14 @@ impl Tenancy {
     /// Scheme, host and port of the public listener.
     pub fn origin(&self) -> &str {
         &self.parts.bounds.origin
+    }
+
+    /// Whether the operator makes the change: not a tenant's administrator.
+    pub fn by_operator(&self) -> bool {
+        match &self.by {
+            Author::Account(_) => true,
+            Author::Token { role, .. } => *role == ApiRole::Operator,
+        }
     }
 
     /// Whether the configuration names this tenant.
@@ -249,7 +274,7 @@ pub fn event(
     event.facts.insert("action".to_owned(), json!(action));
     match by {
         Author::Account(account) => drop(event.facts.insert("by".to_owned(), json!(account))),
-        Author::Token { id, name, source } => {
+        Author::Token { id, name, source, .. } => {
             event.facts.insert("by".to_owned(), json!(format!("API token {id}")));
             event.facts.insert("api_token".to_owned(), json!({ "id": id, "name": name }));
             event.source.clone_from(source);

@@ -2,7 +2,7 @@
 
 use sallyport_identity::agents::{Left, owner_left};
 use sallyport_model::{Actor, TenantId, Timestamp};
-use sallyport_storage::{Person, RevocationSubject, ScimKind};
+use sallyport_storage::{Agent, Person, RevocationSubject, ScimKind};
 use serde_json::{Value, json};
 
 use super::{Count, MOST_SESSIONS, Tenancy};
@@ -83,19 +83,46 @@ pub async fn end_everything(tenancy: &Tenancy, person: &Person) -> Result<Ended,
 /// When the record or the store fails.
 pub async fn disable(tenancy: &Tenancy, person: &Person) -> Result<(Ended, Vec<Left>), Fault> {
     let (grants, sessions) = alive(tenancy, person).await?;
-    tenancy.note("user.disable", Some(&person.tenant), json!({ "user": person.id })).await?;
+    let mut noted = Vec::new();
+    for agent in working(tenancy, person).await? {
+        noted.push(intended(tenancy, person, &agent).await?);
+    }
+    // All of it before any of it: a log that fails half-way leaves nothing done.
+    tenancy.note("user.disable", Some(&person.tenant), json!({ "user": person.id, "agents": noted })).await?;
+    for facts in &noted {
+        tenancy.note("agent.owner_left", Some(&person.tenant), facts.clone()).await?;
+    }
     // Shut first, so that nothing begins between the two.
     tenancy.store().set_disabled(&person.id, true).await?;
     let at = tenancy.now();
     let epoch = tenancy.store().revoke(&RevocationSubject::User(person.id.clone()), at).await?;
-    let agents = tenancy.store().agents_of(&person.id).await?.into_iter().filter(|agent| !agent.suspended).collect();
-    let settled = owner_left(tenancy.store(), &person.id, agents, tenancy.now()).await?;
-    for left in &settled {
-        let (id, outcome) = (&left.agent.id, left.outcome.word());
-        let facts = json!({ "agent": id, "owner": person.id, "outcome": outcome, "successor": left.agent.owner });
-        tenancy.note("agent.owner_left", Some(&person.tenant), facts).await?;
+    let mut settled = Vec::new();
+    for agent in working(tenancy, person).await? {
+        // Made, or given another successor, since: that is put on record too before it happens.
+        let facts = intended(tenancy, person, &agent).await?;
+        if !noted.contains(&facts) {
+            tenancy.note("agent.owner_left", Some(&person.tenant), facts).await?;
+        }
+        settled.extend(owner_left(tenancy.store(), &person.id, vec![agent], tenancy.now()).await?);
     }
     Ok((Ended { epoch, at, grants, sessions }, settled))
+}
+
+/// A person's agents that work.
+async fn working(tenancy: &Tenancy, person: &Person) -> Result<Vec<Agent>, Fault> {
+    Ok(tenancy.store().agents_of(&person.id).await?.into_iter().filter(|agent| !agent.suspended).collect())
+}
+
+/// What is going to become of an agent whose owner leaves, as [`owner_left`] decides it.
+async fn intended(tenancy: &Tenancy, person: &Person, agent: &Agent) -> Result<Value, Fault> {
+    let successor = match agent.bounds.successor.as_ref().filter(|named| **named != person.id) {
+        Some(named) => tenancy.store().person(named).await?,
+        None => None,
+    };
+    let successor = successor.filter(|next| next.tenant == agent.tenant && !next.disabled).map(|next| next.id);
+    let outcome = if successor.is_some() { "passed" } else { "stopped" };
+    let owner = successor.as_ref().or(agent.owner.as_ref());
+    Ok(json!({ "agent": agent.id, "owner": person.id, "outcome": outcome, "successor": owner }))
 }
 
 /// Lets a person sign in again; no old token works again. Whether she could not before. Where SCIM or her provider

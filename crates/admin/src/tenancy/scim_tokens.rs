@@ -84,15 +84,17 @@ pub async fn find(tenancy: &Tenancy, id: &TenantId, token: &str) -> Result<ScimC
 /// the new one where it is used first, or make a second one with [`add`].
 ///
 /// # Errors
-/// When the record or the store fails. Then the old one still lives.
+/// When the record or the store fails; then the old one still lives. [`Code::Stale`] when it was removed or replaced
+/// meanwhile: then no new one was made.
 pub async fn rotate(tenancy: &Tenancy, old: &ScimClient) -> Result<(ScimClient, Secret), Fault> {
     let life = old.expires_at.map(|at| at.since(old.created_at));
     let expires_at = life.map(|life| tenancy.now().plus(life));
     let (client, token) = made(tenancy, &old.tenant, old.name.clone(), expires_at);
     let facts = json!({ "scim_client": client.id, "in_place_of": old.id, "name": client.name });
     tenancy.note("tenant.scim_token.rotate", Some(&old.tenant), facts).await?;
-    tenancy.store().add_scim_client(&client).await?;
-    tenancy.store().remove_scim_client(&old.tenant, &old.id).await?;
+    if !tenancy.store().replace_scim_client(old, &client).await? {
+        return Err(Fault::stale());
+    }
     Ok((client, token))
 }
 

@@ -54,11 +54,19 @@ fn setup<'a>(tenancy: &'a Tenancy, providers: &'a ProviderClient) -> SignalSetup
     SignalSetup { providers, store: tenancy.store(), rng: tenancy.rng(), now: tenancy.now(), origin: tenancy.origin() }
 }
 
-/// What went wrong at the transmitter, with what to do.
-fn told(fault: SetupFault) -> Fault {
+/// What went wrong at the transmitter, with what to do. What lies at which address is the operator's to know: a tenant
+/// that names one address after another must not learn from the answers what there is in the operator's networks.
+fn told(tenancy: &Tenancy, fault: SetupFault) -> Fault {
     match fault {
         SetupFault::Store(error) => Fault::Store(error),
         SetupFault::Identity(error) => Fault::Identity(error),
+        SetupFault::Provider(_) | SetupFault::NoMetadata(..) | SetupFault::Keys(..) if !tenancy.by_operator() => {
+            tracing::warn!(error = %fault, "what a tenant's administrator named cannot be reached");
+            let remedy = "check the issuer; the operator can look into the log of the gate, and whether \
+                          `identity.provider_networks` and `identity.provider_ca` allow it";
+            let what = "it, or what its metadata name, cannot be reached".to_owned();
+            Fault::Elsewhere { what, remedy: Some(remedy.to_owned()) }
+        }
         fault => Fault::Elsewhere { what: fault.to_string(), remedy: fault.remedy().map(str::to_owned) },
     }
 }
@@ -84,13 +92,14 @@ pub async fn add(
         customer: asked.customer.as_deref().map(|id| text("customer", id, MOST_IDENTIFIER)).transpose()?,
     };
     let setup = setup(tenancy, providers);
-    let metadata = setup.metadata(&transmitter).await.map_err(told)?;
     let facts = json!({
-        "transmitter": metadata.issuer, "connection": new.connection, "delivery": if asked.push { "push" } else { "poll" },
+        "transmitter": transmitter, "connection": new.connection, "delivery": if asked.push { "push" } else { "poll" },
     });
+    // Before the first request to whatever was named.
     tenancy.note("tenant.signals.add", Some(tenant), facts).await?;
-    let added = setup.add(&metadata, new).await.map_err(told)?;
-    let asked = setup.ask_verification(&metadata, &added.stream).await.map_err(told);
+    let metadata = setup.metadata(&transmitter).await.map_err(|fault| told(tenancy, fault))?;
+    let added = setup.add(&metadata, new).await.map_err(|fault| told(tenancy, fault))?;
+    let asked = setup.ask_verification(&metadata, &added.stream).await.map_err(|fault| told(tenancy, fault));
     let remarks = remarks(&metadata, &added);
     Ok(Made { stream: added.stream, asked, remarks })
 }
@@ -149,7 +158,7 @@ pub async fn revocation_endpoint(
     };
     let facts = json!({ "connection": connection.id, "issuer": new.issuer });
     tenancy.note("tenant.signals.revocation_endpoint", Some(&connection.tenant), present(facts)).await?;
-    setup(tenancy, providers).revocation_endpoint(new).await.map_err(told)
+    setup(tenancy, providers).revocation_endpoint(new).await.map_err(|fault| told(tenancy, fault))
 }
 
 /// A tenant's stream by its id.
@@ -174,7 +183,11 @@ pub async fn remove(
     stream: &SignalStream,
 ) -> Result<Option<Fault>, Fault> {
     tenancy.note("tenant.signals.remove", Some(&stream.tenant), json!({ "stream": stream.id })).await?;
-    Ok(setup(tenancy, providers).remove(stream).await.map_err(told)?.map(told))
+    Ok(setup(tenancy, providers)
+        .remove(stream)
+        .await
+        .map_err(|fault| told(tenancy, fault))?
+        .map(|fault| told(tenancy, fault)))
 }
 
 /// A stream for programs; no token is in it.

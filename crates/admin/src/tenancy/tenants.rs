@@ -2,7 +2,7 @@
 
 use sallyport_identity::agents::CREDENTIAL_LIFE;
 use sallyport_model::TenantId;
-use sallyport_storage::{RevocationSubject, Tenant, TenantSettings};
+use sallyport_storage::{RevocationSubject, StoreError, Tenant, TenantSettings};
 use serde_json::{Value, json};
 
 use super::{Count, MOST_SESSIONS, Tenancy, text};
@@ -27,13 +27,20 @@ pub async fn create(tenancy: &Tenancy, id: &TenantId, name: &str) -> Result<Tena
         return Err(Fault::refused(Code::Configured, "id", what, "the gate makes it when it starts"));
     }
     if tenancy.store().tenant(id).await?.is_some() {
-        let what = format!("there is a tenant `{id}` already");
-        return Err(Fault::refused(Code::AlreadyExists, "id", what, "choose another id, or change that one"));
+        return Err(there_already(id));
     }
     let tenant = Tenant::new(id.clone(), name, tenancy.now());
     tenancy.note("tenant.create", Some(id), json!({ "name": tenant.name })).await?;
-    tenancy.store().put_tenant(&tenant).await?;
-    Ok(tenant)
+    match tenancy.store().add_tenant(&tenant).await {
+        // Somebody was faster.
+        Err(StoreError::Exists(_)) => Err(there_already(id)),
+        added => Ok(added.map(|()| tenant)?),
+    }
+}
+
+fn there_already(id: &TenantId) -> Fault {
+    let what = format!("there is a tenant `{id}` already");
+    Fault::refused(Code::AlreadyExists, "id", what, "choose another id, or change that one")
 }
 
 /// What is to change. Of a lifetime: `Some(None)` or zero is the operator's again.

@@ -1,7 +1,17 @@
 //! People, sessions, grants: shown, and ended.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use http::StatusCode;
-use sallyport_storage::{RevocationSubject, Store};
+use sallyport_admin::{
+    Fault,
+    tenancy::{Author, Journal, Parts, Tenancy, people},
+};
+use sallyport_model::{AuditEvent, SeededRng};
+use sallyport_storage::{Agent, AgentBounds, RevocationSubject, Store};
 use serde_json::json;
 
 use crate::bench::{Bench, NOW, signed_in, tenant};
@@ -77,10 +87,8 @@ async fn a_list_comes_in_pages() {
     assert_eq!(seen, ["s-0", "s-1", "s-2", "s-3", "s-4", "s-5", "s-6", "s-acme"]);
 }
 
-#[tokio::test]
-async fn the_agents_of_a_disabled_person_stop() {
-    let bench = Bench::new().await;
-    let agent = sallyport_storage::Agent {
+fn nightly() -> Agent {
+    Agent {
         id: "a-1".parse().unwrap(),
         tenant: tenant("acme"),
         client: "client-1".parse().unwrap(),
@@ -91,9 +99,55 @@ async fn the_agents_of_a_disabled_person_stop() {
         resources: Vec::new(),
         created_at: NOW,
         suspended: false,
-        bounds: sallyport_storage::AgentBounds::default(),
+        bounds: AgentBounds::default(),
         last_used_at: None,
+    }
+}
+
+/// Takes so many events, then none.
+struct Filling(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Journal for Filling {
+    async fn keep(&self, _: AuditEvent) -> Result<(), Fault> {
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(|_| ()).map_err(|_| Fault::Record("no space".into()))
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_fails_leaves_a_person_and_her_agents_as_they_are() {
+    let bench = Bench::new().await;
+    let agent = nightly();
+    bench.store.put_agent(&agent).await.unwrap();
+    let ann = bench.tenancy.person(&tenant("acme"), "u-acme").await.unwrap();
+    let with = |room: usize| {
+        let parts = Parts {
+            store: bench.store.clone(),
+            clock: bench.clock.clone(),
+            rng: Arc::new(SeededRng::new(1)),
+            journal: Arc::new(Filling(AtomicUsize::new(room))),
+            bounds: bench.tenancy.bounds().clone(),
+        };
+        Tenancy::new(Arc::new(parts), Author::Account("ann (uid 1000)".into()))
     };
+    // Of herself, and of her agent.
+    for room in 0..2 {
+        let failed = people::disable(&with(room), &ann).await;
+        assert!(matches!(failed, Err(Fault::Record(_))), "{room}: {failed:?}");
+        assert!(!bench.store.person(&ann.id).await.unwrap().unwrap().disabled);
+        assert_eq!(bench.store.agent(&agent.id).await.unwrap(), Some(agent.clone()));
+        assert_eq!(bench.store.revocations_after(0, 10).await.unwrap().len(), 0);
+    }
+    let (_, left) = people::disable(&with(2), &ann).await.unwrap();
+    assert_eq!(left.len(), 1, "two events are all there is to record");
+    assert!(bench.store.agent(&agent.id).await.unwrap().unwrap().suspended);
+}
+
+#[tokio::test]
+async fn the_agents_of_a_disabled_person_stop() {
+    let bench = Bench::new().await;
+    let agent = nightly();
     bench.store.put_agent(&agent).await.unwrap();
     let off = bench.post(&bench.acme, "/tenants/acme/people/u-acme/disable", json!(null)).await;
     assert_eq!(off.json["agents"][0]["agent"], "a-1", "{}", off.json);

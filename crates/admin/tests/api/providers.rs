@@ -54,6 +54,51 @@ async fn a_connection_is_made_changed_and_switched_and_its_secret_shown_to_nobod
 }
 
 #[tokio::test]
+async fn a_tenant_has_no_more_than_32_connections() {
+    let bench = Bench::new().await;
+    let new = |n: usize| {
+        json!({ "protocol": "oidc", "name": format!("n{n}"), "preset": "standard", "issuer": "https://kc.example",
+                "client_id": "gate", "client_secret": "s" })
+    };
+    for n in 1..32 {
+        let made = bench.post(&bench.acme, "/tenants/acme/connections", new(n)).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{n} {}", made.json);
+    }
+    let no = bench.post(&bench.acme, "/tenants/acme/connections", new(32)).await;
+    assert_eq!((no.status, &no.json["code"]), (StatusCode::CONFLICT, &json!("too_many_connections")), "{}", no.json);
+    assert!(no.json["remedy"].is_string());
+    assert_eq!(bench.store.connections(&tenant("acme")).await.unwrap().len(), 32);
+    // One that is there can still be changed.
+    let seen = etag(&bench.get(&bench.acme, IDP).await);
+    let changed = bench.change(&bench.acme, Method::PATCH, IDP, &seen, &json!({ "client_id": "other" })).await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.json);
+}
+
+#[tokio::test]
+async fn only_a_tenant_with_a_proved_domain_or_the_operator_turns_id_jags_on() {
+    let bench = Bench::new().await;
+    let new = |name: &str, id_jag: bool| {
+        json!({ "protocol": "oidc", "name": name, "preset": "standard", "issuer": "https://kc.example",
+            "client_id": "gate", "id_jag": id_jag })
+    };
+    let at = "/tenants/acme/connections";
+    assert_eq!(bench.post(&bench.acme, at, new("Proved", true)).await.status, StatusCode::CREATED);
+    let domain = bench.store.domains(&tenant("acme")).await.unwrap().remove(0);
+    bench.store.remove_domain(&domain.tenant, &domain.name).await.unwrap();
+    let no = bench.post(&bench.acme, at, new("New", true)).await;
+    assert_eq!((no.status, &no.json["field"]), (StatusCode::CONFLICT, &json!("id_jag")), "{}", no.json);
+    let made = bench.post(&bench.acme, at, new("New", false)).await;
+    let path = format!("{at}/{}", made.json["id"].as_str().unwrap());
+    let on = json!({ "id_jag": true });
+    let no = bench.change(&bench.acme, Method::PATCH, &path, &etag(&made), &on).await;
+    assert_eq!((no.status, &no.json["field"]), (StatusCode::CONFLICT, &json!("id_jag")), "{}", no.json);
+    let done = bench.change(&bench.operator, Method::PATCH, &path, &etag(&made), &on).await;
+    assert_eq!((done.status, &done.json["id_jag"]), (StatusCode::OK, &json!(true)), "{}", done.json);
+    let later = bench.change(&bench.acme, Method::PATCH, &path, &etag(&done), &json!({ "name": "Newer" })).await;
+    assert_eq!((later.status, &later.json["id_jag"]), (StatusCode::OK, &json!(true)), "what is on stays on");
+}
+
+#[tokio::test]
 async fn a_key_is_made_where_no_secret_is_given() {
     let bench = Bench::new().await;
     let new = json!({
@@ -136,4 +181,26 @@ async fn a_revocation_endpoints_token_is_shown_once() {
     let stream = json!({ "transmitter": "http://127.0.0.1:9", "token": "t", "delivery": "poll" });
     let no = bench.post(&bench.acme, "/tenants/acme/signal-streams", stream).await;
     assert_eq!((no.status, &no.json["code"]), (StatusCode::BAD_GATEWAY, &json!("elsewhere")), "{}", no.json);
+}
+
+#[tokio::test]
+async fn a_tenant_learns_nothing_of_addresses_and_what_it_names_is_on_record_first() {
+    let bench = Bench::new().await;
+    let stream = |at: &str| json!({ "transmitter": at, "token": "t", "delivery": "poll" });
+    let mut told = Vec::new();
+    // An address where nothing may be reached, and a name that is none.
+    for at in ["https://127.0.0.1:9", "https://transmitter.invalid"] {
+        let no = bench.post(&bench.acme, "/tenants/acme/signal-streams", stream(at)).await;
+        assert_eq!(no.status, StatusCode::BAD_GATEWAY, "{}", no.json);
+        assert_eq!(bench.noted(), ("tenant.signals.add".into(), Some("acme".into()), json!("ci")));
+        assert_eq!(bench.events().pop().unwrap().facts["transmitter"], at);
+        told.push(no.json);
+    }
+    assert_eq!(told[0], told[1], "one answer for all");
+    assert!(!told[0].to_string().contains("127.0.0.1") && told[0].to_string().contains("cannot be reached"));
+    let no = bench.post(&bench.operator, "/tenants/acme/signal-streams", stream("https://127.0.0.1:9")).await;
+    assert!(no.json["detail"].as_str().unwrap().contains("127.0.0.1"), "the operator learns why: {}", no.json);
+    bench.kept.full.store(true, std::sync::atomic::Ordering::SeqCst);
+    let no = bench.post(&bench.acme, "/tenants/acme/signal-streams", stream("https://127.0.0.1:9")).await;
+    assert_eq!(no.json["code"], "not_recorded", "nothing is asked that is not on record: {}", no.json);
 }

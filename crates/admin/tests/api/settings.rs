@@ -116,6 +116,14 @@ async fn a_domain_is_claimed_and_proved_by_the_operator_or_its_record() {
     // Another tenant's proved domain can be claimed and not proved; whose it is, nobody says.
     let theirs = bench.post(&bench.acme, "/tenants/acme/domains", json!({ "domain": "beta.example" })).await;
     assert_eq!(theirs.status, StatusCode::CREATED);
+    let checked = bench.post(&bench.acme, "/tenants/acme/domains/beta.example/check", json!(null)).await;
+    let told = (checked.status, &checked.json["code"]);
+    assert_eq!(
+        told,
+        (StatusCode::BAD_GATEWAY, &json!("elsewhere")),
+        "not before the record was seen: {}",
+        checked.json
+    );
     let taken = bench.post(&bench.operator, "/tenants/acme/domains/beta.example/prove", json!(null)).await;
     assert_eq!((taken.status, &taken.json["code"]), (StatusCode::CONFLICT, &json!("conflict")));
     let no = bench.post(&bench.acme, "/tenants/acme/domains", json!({ "domain": "localhost" })).await;

@@ -33,7 +33,8 @@ pub struct Credential {
     /// The authorization server's token endpoint. Default: what `issuer` or the upstream itself names.
     #[schemars(with = "Option<String>")]
     pub token_endpoint: Option<Url>,
-    /// The authorization server's issuer. Default: what the upstream itself names.
+    /// The authorization server's issuer. Default: what the upstream itself names. With a secret, this or
+    /// `token_endpoint` has to be given.
     #[schemars(with = "Option<String>")]
     pub issuer: Option<Url>,
     /// Who the gate is there. linked_account may do without: the gate shows its client metadata document.
@@ -180,6 +181,17 @@ impl Credential {
                 what,
                 "give `env`, `file` or `command` with a secret_* `client_auth`",
             ));
+        }
+        if secret && self.issuer.is_none() && self.token_endpoint.is_none() {
+            // What the upstream itself names may be anybody's server: a secret goes to the operator's choice alone.
+            let remedy = if self.kind == Kind::LinkedAccount {
+                "name the authorization server with `issuer`"
+            } else {
+                "name the authorization server with `issuer` or `token_endpoint`, or leave the secret out \
+                 (private_key_jwt)"
+            };
+            let what = "its secret would go to whichever authorization server the upstream names";
+            return Err(ConfigError::field(field, what, remedy));
         }
         if self.auth(secret) == ClientAuth::None && self.kind != Kind::LinkedAccount {
             let what = "a public client gets no token of its own";
@@ -398,6 +410,24 @@ mod tests {
             credential.check("x").unwrap();
             assert_eq!(credential.read("x").unwrap().kind(), kind);
         }
+    }
+
+    #[test]
+    fn a_secret_goes_only_to_a_server_that_the_operator_named() {
+        for kind in ["client_credentials", "token_exchange", "id_jag", "linked_account"] {
+            for auth in ["", "client_auth = \"secret_basic\"", "client_auth = \"secret_post\""] {
+                let text = format!("kind = \"{kind}\"\nclient_id = \"c\"\nenv = \"X\"\n{auth}\n");
+                let found = refused(&text);
+                assert!(found.contains("upstreams[x].credential") && found.contains("`issuer`"), "{found}");
+                let named = format!("{text}issuer = \"https://as.example\"");
+                credential(&named).check("x").unwrap();
+                if kind != "linked_account" {
+                    credential(&format!("{text}token_endpoint = \"https://as.example/t\"")).check("x").unwrap();
+                }
+            }
+        }
+        let secret = "kind = \"linked_account\"\nfile = \"x\"";
+        assert!(refused(secret).contains("whichever authorization server"), "without a client_id, too");
     }
 
     #[test]

@@ -5,10 +5,10 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use sallyport_model::{Actor, EventKind, GrantId, KeyBinding, Mark, ScopeSet, event::Who};
 use sallyport_oauth::{ErrorCode, redirect};
-use sallyport_storage::{CodeRecord, Consent, Grant};
+use sallyport_storage::{Agent, CodeRecord, Consent, Grant};
 use sallyport_web::{Caller, ErrorPage};
 
-use super::request::{AuthorizationRequest, of_resource};
+use super::request::{AuthorizationRequest, of_resource, within};
 use crate::{
     AuthServerError, SignedIn, bearer,
     error::{Ended, Refusal},
@@ -38,6 +38,11 @@ impl Server {
     ) -> Result<String, Ended> {
         let now = self.now();
         let delegation = self.delegation(request, person).await?;
+        let request = &match &delegation {
+            // What the agent may have now: it may have been narrowed since she was asked.
+            Some(delegation) => self.narrowed(request, &delegation.agent)?,
+            None => request.clone(),
+        };
         let end = match &delegation {
             Some(delegation) => delegation.until,
             None => now.plus(self.lifetimes_of(&person.session.tenant).await?.grant),
@@ -93,6 +98,12 @@ impl Server {
         self.store.add_grant(&grant).await?;
         self.store.add_code(&digest, &record).await?;
         Ok(self.answer(&request.redirect_uri, request.state.as_deref(), &[("code", &code)]))
+    }
+
+    fn narrowed(&self, request: &AuthorizationRequest, agent: &Agent) -> Result<AuthorizationRequest, Refusal> {
+        let gone = Refusal::new(ErrorCode::InvalidTarget, "the resource is no longer there", "resource_unknown");
+        let resource = self.resources.resource(&request.resource).ok_or(gone)?;
+        Ok(AuthorizationRequest { scopes: within(agent, &resource, &request.scopes)?, ..request.clone() })
     }
 
     /// Stores the consent; what was agreed to earlier for the same redirect URI stays agreed to.

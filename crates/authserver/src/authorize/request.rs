@@ -164,7 +164,7 @@ fn may_ask(target: &Target) -> Result<(), Refusal> {
 }
 
 /// What an agent may have of what it asks a person for: never more than it may have for itself.
-fn within(agent: &Agent, resource: &resources::ResourceInfo, asked: &ScopeSet) -> Result<ScopeSet, Refusal> {
+pub(crate) fn within(agent: &Agent, resource: &resources::ResourceInfo, asked: &ScopeSet) -> Result<ScopeSet, Refusal> {
     if !agent.resources.contains(&resource.uri) {
         let wrong = "resource must be the identifier of one resource that the agent may use";
         return Err(Refusal::new(ErrorCode::InvalidTarget, wrong, "resource_not_the_agents"));

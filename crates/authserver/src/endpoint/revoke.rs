@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use sallyport_model::EventKind;
+use sallyport_model::{EventKind, GrantId};
 use sallyport_oauth::{ErrorCode, token};
 use sallyport_storage::{ClientRecord, RevocationSubject};
 use sallyport_web::Caller;
@@ -24,7 +24,7 @@ use crate::{
 const FOREIGN: Refusal =
     Refusal::new(ErrorCode::UnauthorizedClient, "the token was not issued to this client", "token_of_another_client");
 
-/// Revokes a refresh token with its whole grant, or one access token. 200 also for a token that
+/// Revokes a refresh token with its whole grant, or one access token with what was exchanged out of it. 200 also for a token that
 /// nobody knows or that is dead, for which nothing is stored; 503 when the revocation could not be made durable.
 pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body: Bytes) -> Response {
     let mut known = Known::default();
@@ -95,5 +95,27 @@ async fn revoke_access(
         who.token = Some(claims.jti.clone());
     }
     known.fact("what", "token");
-    revoke_once(server, caller, RevocationSubject::Token(claims.jti), known).await
+    let now = server.now();
+    let first = server.store.revoke_once(&RevocationSubject::Token(claims.jti), now).await?.is_some();
+    let ended = end_made_of(server, &claims.grant).await?;
+    if ended > 0 {
+        known.fact("exchanged", ended);
+    }
+    if !first && ended == 0 {
+        server.count(caller, known, "revoked_again");
+        return Ok(());
+    }
+    Ok(server.record(server.event(EventKind::Revoked, caller, known)).await?)
+}
+
+/// Ends whatever was exchanged out of tokens of a grant. Of which of them is not stored: rather too much ends than
+/// something goes on that came of the one. How many did.
+async fn end_made_of(server: &Server, grant: &GrantId) -> Result<usize, Ended> {
+    let made = server.store.grants_made_of(grant, server.now()).await?;
+    // What came of those ends with them.
+    let nearest: Vec<_> = made.into_iter().filter(|one| one.ancestors.first() == Some(grant)).collect();
+    for one in &nearest {
+        server.revoke_grant(&one.id).await?;
+    }
+    Ok(nearest.len())
 }

@@ -1,7 +1,7 @@
 //! `grant_type=client_credentials` (RFC 6749 section 4.4): an agent asks for itself. No refresh token:
 //! its credential is one.
 
-use sallyport_model::{Actor, GrantId, KeyBinding, ScopeSet, SessionId};
+use sallyport_model::{Actor, GrantId, KeyBinding, ScopeSet, SessionId, Timestamp};
 use sallyport_oauth::ErrorCode;
 use sallyport_storage::{Agent, ClientRecord, Grant};
 
@@ -30,7 +30,7 @@ pub(super) async fn issue(mut request: Request<'_>, known: &mut Known) -> Result
     possession::demand(&server.settings_of(&agent.tenant).await?, &chain, bound_to.as_ref())?;
     let resource = resource(server, &chain, parameters.get("resource"))?;
     let scopes = scopes(&chain, agent, &resource, parameters.get("scope"))?;
-    let grant = grant(server, agent, client, &resource, scopes, bound_to.clone()).await?;
+    let grant = grant(&request, agent, &resource, scopes, bound_to.clone(), known.since(server)).await?;
     let order = Order {
         grant: &grant,
         scopes: grant.scopes.clone(),
@@ -75,49 +75,40 @@ fn scopes(chain: &Chain, agent: &Agent, resource: &ResourceInfo, asked: Option<&
 }
 
 /// The agent's standing grant for these scopes and this key, or a new one: so that an agent that asks every few
-/// minutes keeps one delegation, which one action ends. Its session is its own and stays the same.
+/// minutes keeps one delegation, which one action ends. Its session is its own and stays the same. A DPoP key costs
+/// nothing, so that a grant that is bound to one ends with its token: an agent may take a new key for every request.
 async fn grant(
-    server: &Server,
+    request: &Request<'_>,
     agent: &Agent,
-    client: &ClientRecord,
     resource: &ResourceInfo,
     scopes: ScopeSet,
     bound_to: Option<KeyBinding>,
+    started: Timestamp,
 ) -> Result<Grant, AuthServerError> {
-    let now = server.now();
-    let subject = Actor::Agent(agent.id.clone());
-    let lives_on = now.plus(server.config.lifetimes.agent_token);
-    let standing = server.store.grants_of(&agent.tenant, &subject, now).await?.into_iter().find(|grant| {
-        grant.client == client.id
-            && grant.actors.is_empty()
-            && grant.ancestors.is_empty()
-            && grant.resource == resource.uri
-            && grant.scopes == scopes
-            && grant.bound_to == bound_to
-            && grant.revoked_at.is_none()
-            && grant.expires_at >= lives_on
-    });
-    if let Some(grant) = standing {
-        return Ok(grant);
-    }
+    let Request { server, client, .. } = *request;
+    let lives_on = server.now().plus(server.config.lifetimes.agent_token);
     let session = SessionId::new(format!("agent.{}", agent.id))
         .map_err(|error| AuthServerError::Configuration(format!("agent `{}`: {error}", agent.id)))?;
+    let passing = matches!(bound_to, Some(KeyBinding::Dpop(_)));
     let grant = Grant {
         id: GrantId::mint(server.rng.as_ref()),
         tenant: agent.tenant.clone(),
-        subject,
+        subject: Actor::Agent(agent.id.clone()),
         actors: Vec::new(),
         ancestors: Vec::new(),
         client: client.id.clone(),
         resource: resource.uri.clone(),
         scopes,
         session,
-        authenticated_at: now,
-        created_at: now,
-        expires_at: now.plus(server.config.lifetimes.grant),
+        authenticated_at: started,
+        created_at: started,
+        expires_at: if passing { lives_on } else { server.now().plus(server.config.lifetimes.grant) },
         revoked_at: None,
         bound_to,
     };
+    if let Some(standing) = server.store.grant_like(&grant, lives_on).await? {
+        return Ok(standing);
+    }
     server.store.add_grant(&grant).await?;
     Ok(grant)
 }

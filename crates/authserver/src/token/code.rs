@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use sallyport_model::{KeyBinding, TenantId};
+use sallyport_model::{KeyBinding, ScopeSet, TenantId};
 use sallyport_oauth::pkce;
 use sallyport_storage::{ClientRecord, CodeRecord, CodeUse, Grant, NewRefresh};
 
 use super::{
     Request,
     issue::{Order, TokenResponse, issue},
+    refresh::within,
 };
 use crate::{
     AuthServerError,
     agents::{Chain, chain_of},
+    authorize::request::is_own,
     bearer,
     error::{Ended, Refusal},
     parameters::Parameters,
@@ -52,7 +54,7 @@ pub(crate) async fn redeem(mut request: Request<'_>, known: &mut Known) -> Resul
     };
     let grant = server.store.grant(&record.grant).await?.ok_or(refuse("grant_gone"))?;
     known.grant(&grant);
-    let (chain, bound_to) = match check(&mut request, &record, &grant).await {
+    let Checked { chain, bound_to, scopes } = match check(&mut request, &record, &grant).await {
         Ok(checked) => checked,
         Err(ended) => {
             server.revoke_grant(&grant.id).await?;
@@ -64,10 +66,10 @@ pub(crate) async fn redeem(mut request: Request<'_>, known: &mut Known) -> Resul
     }
     server.bind(&grant, bound_to.as_ref()).await?;
     let refresh_token = first_refresh(server, client, &grant).await?;
-    let openid = record.scopes.iter().any(|scope| scope.as_str() == "openid");
+    let openid = scopes.iter().any(|scope| scope.as_str() == "openid");
     let order = Order {
         grant: &grant,
-        scopes: record.scopes,
+        scopes,
         lifetime: server.token_lifetime(&grant.tenant, &chain).await?,
         until: chain.until(),
         bound_to,
@@ -77,13 +79,16 @@ pub(crate) async fn redeem(mut request: Request<'_>, known: &mut Known) -> Resul
     issue(server, caller, order, known).await
 }
 
+/// What a good code gives.
+struct Checked {
+    chain: Chain,
+    bound_to: Option<KeyBinding>,
+    scopes: ScopeSet,
+}
+
 /// What must hold besides, of the request, of whoever acts and of the key: nothing of it can be mended with the same
 /// code.
-async fn check(
-    request: &mut Request<'_>,
-    record: &CodeRecord,
-    grant: &Grant,
-) -> Result<(Chain, Option<KeyBinding>), Ended> {
+async fn check(request: &mut Request<'_>, record: &CodeRecord, grant: &Grant) -> Result<Checked, Ended> {
     let server = request.server;
     check_request(server, request.client, request.parameters, record, grant)?;
     let held = request.hold().await?;
@@ -93,7 +98,10 @@ async fn check(
     let bound_to = held.under(grant)?;
     let chain = server.chain(&grant.tenant, &chain_of(&grant.subject, &grant.actors), request.from()).await?;
     possession::demand(&server.settings_of(&grant.tenant).await?, &chain, bound_to.as_ref())?;
-    Ok((chain, bound_to))
+    let own: ScopeSet = record.scopes.iter().filter(|scope| is_own(scope)).cloned().collect();
+    // The agent may have been narrowed since she agreed.
+    let scopes = within(server, &chain, &grant.resource, &record.scopes)?.union(&own);
+    Ok(Checked { chain, bound_to, scopes })
 }
 
 fn check_request(

@@ -39,6 +39,10 @@ const fn refuse(description: &'static str, reason: &'static str) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, description, reason)
 }
 
+const fn no_good(reason: &'static str) -> Refusal {
+    refuse("the subject token is no living access token of this server", reason)
+}
+
 /// Exchanges the token of an agent for one of the agent that is to act for it.
 pub(super) async fn exchange(mut request: Request<'_>, known: &mut Known) -> Result<TokenResponse, Ended> {
     let Request { server, caller, client, parameters, .. } = request;
@@ -64,12 +68,17 @@ pub(super) async fn exchange(mut request: Request<'_>, known: &mut Known) -> Res
         ancestors: [&[parent.id.clone()][..], &parent.ancestors].concat(),
         client: client.id.clone(),
         scopes: scopes.clone(),
-        created_at: server.now(),
+        created_at: known.since(server),
         expires_at: subject.expires_at.min(parent.expires_at),
         bound_to: bound_to.clone(),
         ..parent
     };
     server.store.add_grant(&grant).await?;
+    // Whoever revokes the subject token ends what he finds made of it: this was not there to be found before.
+    if is_revoked(server, &subject).await? {
+        server.revoke_grant(&grant.id).await?;
+        return Err(no_good("subject_token_revoked").into());
+    }
     let order = Order {
         grant: &grant,
         scopes,
@@ -89,7 +98,6 @@ async fn subject(
     agent: &Agent,
     known: &mut Known,
 ) -> Result<(Principal, Grant), Ended> {
-    let no_good = |reason| refuse("the subject token is no living access token of this server", reason);
     let claims = token::read_own(asked.subject_token, server.keys.as_ref(), server.issuer()).map_err(|fault| {
         tracing::info!(%fault, "a subject token is refused");
         no_good("subject_token_invalid")

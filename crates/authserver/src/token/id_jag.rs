@@ -5,7 +5,7 @@
 //! so nothing is given that the provider did not name, and never a refresh token.
 
 use sallyport_identity::IdentityError;
-use sallyport_model::{Actor, GrantId, ScopeSet, TenantId};
+use sallyport_model::{Actor, GrantId, ScopeSet};
 use sallyport_oauth::{
     ErrorCode,
     id_jag::{self, ExpectIdJag, IdJag, IdJagFault},
@@ -55,7 +55,7 @@ pub(super) async fn redeem(
     };
     let iss = unverified.claims.get("iss").and_then(Value::as_str).ok_or(refuse("id_jag_issuer_missing"))?;
     known.claim("iss", Some(iss));
-    let (issuer, id_jag) = verified(&request, &own, assertion, iss).await?;
+    let (issuer, id_jag) = verified(&request, &own, (assertion, unverified), iss).await?;
     known.tenant = Some(issuer.tenant.clone());
     known.fact("connection", issuer.connection.as_str());
     known.standing = Standing::Proved;
@@ -83,7 +83,7 @@ pub(super) async fn redeem(
         scopes: scopes.clone(),
         session: session.id.clone(),
         authenticated_at: session.authenticated_at,
-        created_at: now,
+        created_at: known.since(server),
         expires_at: now.plus(lifetime).min(session.expires_at),
         revoked_at: None,
         bound_to: bound_to.clone(),
@@ -107,31 +107,50 @@ fn actors(own: &Chain, id_jag: &IdJag, settings: &TenantSettings) -> Result<(), 
     Ok(())
 }
 
-/// The ID-JAG, and whose it is: of the one tenant that takes it.
+/// The ID-JAG, and whose it is: of the one tenant that takes it. Who cannot be asked ends the request, and who refuses
+/// is remembered: another tenant of the same provider never stands in.
 async fn verified(
     request: &Request<'_>,
     own: &Chain,
-    assertion: &str,
+    (assertion, unverified): (&str, &Compact<'_>),
     iss: &str,
 ) -> Result<(IdJagIssuer, IdJag), Ended> {
     let server = request.server;
+    // The same bytes are verified below.
+    let claimed = |name: &str| unverified.claims.get(name).and_then(Value::as_str);
     let mut issuers = server.identity.id_jag_issuers(iss).await?;
-    if let Some(agent) = own.presenting() {
-        issuers.retain(|issuer| issuer.tenant == agent.tenant);
+    let mut why = refuse("id_jag_issuer_unknown");
+    if let Some(tenant) = claimed("aud_tenant").filter(|_| !issuers.is_empty()) {
+        issuers.retain(|issuer| issuer.tenant.as_str() == tenant);
+        why = refuse("id_jag_tenant_unknown");
     }
-    let mut good = Vec::new();
-    let mut why = Ended::Refused(refuse("id_jag_issuer_unknown"));
+    let (mut good, mut refusing) = (Vec::new(), Vec::new());
     for issuer in issuers {
+        let elsewhere = match (claimed("tenant"), &issuer.organisation) {
+            (Some(claimed), Some(own)) if !claimed.eq_ignore_ascii_case(own) => Some("id_jag_tenant_other"),
+            _ => None,
+        };
+        if let Some(code) = issuer.refuses.or(elsewhere) {
+            why = refuse(code);
+            refusing.push((issuer, code));
+            continue;
+        }
+        if own.presenting().is_some_and(|agent| agent.tenant != issuer.tenant) {
+            continue;
+        }
         match verified_by(request, &issuer, assertion).await {
             Ok(id_jag) => good.push((issuer, id_jag)),
-            Err(ended) => why = ended,
+            Err(Ended::Refused(refusal)) => {
+                refusing.push((issuer, refusal.reason));
+                why = refusal;
+            }
+            Err(failed @ Ended::Failed(_)) => return Err(failed),
         }
     }
-    match good.len() {
-        0 => Err(why),
-        1 => Ok(good.swap_remove(0)),
-        _ => one_tenants(server, good).await,
+    if good.is_empty() {
+        return Err(why.into());
     }
+    one_tenants(server, good, &refusing).await
 }
 
 async fn verified_by(request: &Request<'_>, issuer: &IdJagIssuer, assertion: &str) -> Result<IdJag, Ended> {
@@ -160,32 +179,39 @@ fn refused(fault: &IdJagFault) -> Refusal {
     refuse(fault.code())
 }
 
-/// Where several tenants take assertions of the same issuer: the one that the assertion names; else the one where she
-/// is known; else the one that has proved her address's domain. Nobody becomes hers by configuring her provider.
-async fn one_tenants(server: &Server, mut good: Vec<(IdJagIssuer, IdJag)>) -> Result<(IdJagIssuer, IdJag), Ended> {
-    let named = |id_jag: &IdJag, tenant: &TenantId| id_jag.audience_tenant.as_deref() == Some(tenant.as_str());
-    if good.iter().any(|(_, id_jag)| id_jag.audience_tenant.is_some()) {
-        good.retain(|(issuer, id_jag)| named(id_jag, &issuer.tenant));
-    } else {
-        let (mut known, mut proved) = (Vec::new(), Vec::new());
-        for (at, (issuer, id_jag)) in good.iter().enumerate() {
-            if server.store.link(&issuer.connection, &id_jag.subject).await?.is_some() {
-                known.push(at);
-            }
-            let domain =
-                id_jag.email.as_deref().filter(|_| id_jag.email_verified).and_then(|email| email.rsplit_once('@'));
-            if let Some((_, domain)) = domain {
-                let owner = server.store.domain(&domain.to_ascii_lowercase()).await?;
-                if owner.is_some_and(|owner| owner.tenant == issuer.tenant) {
-                    proved.push(at);
-                }
-            }
+/// The one whose person she is, however many take assertions of her provider: never one whose address another tenant
+/// has proved, and nobody at all if she is of a tenant that refuses; then the tenant that has proved her address's domain,
+/// else the one where she is known. Nobody becomes hers by configuring her provider.
+async fn one_tenants(
+    server: &Server,
+    good: Vec<(IdJagIssuer, IdJag)>,
+    refusing: &[(IdJagIssuer, &'static str)],
+) -> Result<(IdJagIssuer, IdJag), Ended> {
+    for (issuer, code) in refusing {
+        if good.iter().any(|(one, _)| one.tenant == issuer.tenant) {
+            continue;
         }
-        let at = if known.is_empty() { proved } else { known };
-        good = good.into_iter().enumerate().filter(|(n, _)| at.contains(n)).map(|(_, one)| one).collect();
+        // One assertion, verified by any: the same words about the same person.
+        let Some((_, id_jag)) = good.first() else { break };
+        let standing = server.identity.id_jag_standing(issuer, id_jag).await?;
+        if standing.linked || standing.owners.contains(&issuer.tenant) {
+            return Err(refuse(code).into());
+        }
     }
-    match good.len() {
-        1 => Ok(good.swap_remove(0)),
+    let (mut proved, mut known, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    for (issuer, id_jag) in good {
+        let standing = server.identity.id_jag_standing(&issuer, &id_jag).await?;
+        match () {
+            () if standing.is_of_another(&issuer.tenant) => {}
+            () if standing.proved => proved.push((issuer, id_jag)),
+            () if standing.linked => known.push((issuer, id_jag)),
+            () => unknown.push((issuer, id_jag)),
+        }
+    }
+    let mut left = [proved, known, unknown].into_iter().find(|some| !some.is_empty()).unwrap_or_default();
+    match left.len() {
+        0 => Err(refuse("id_jag_tenant_domain").into()),
+        1 => Ok(left.swap_remove(0)),
         _ => Err(refuse("id_jag_tenant_ambiguous").into()),
     }
 }

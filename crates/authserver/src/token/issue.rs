@@ -70,7 +70,7 @@ pub(crate) async fn issue(
     let now = server.now();
     let ends = [Some(now.plus(order.lifetime)), Some(grant.expires_at), order.until];
     let expires_at = ends.into_iter().flatten().min().unwrap_or(now);
-    if expires_at.as_secs() <= now.as_secs() {
+    if expires_at.as_secs() <= now.as_secs() || !stands(server, grant, known).await? {
         return Err(Refusal::grant("the authorization has ended", "grant_ended").into());
     }
     let claims = AccessClaims {
@@ -79,7 +79,8 @@ pub(crate) async fn issue(
         aud: grant.resource.clone(),
         client_id: grant.client.clone(),
         exp: expires_at.as_secs(),
-        iat: now.as_secs(),
+        // Whatever is revoked from when the request came ends it, too.
+        iat: known.since(server).as_secs(),
         jti: TokenId::mint(server.rng.as_ref()),
         scope: of_resource(&order.scopes),
         sid: grant.session.clone(),
@@ -110,12 +111,24 @@ pub(crate) async fn issue(
     Ok(TokenResponse {
         access_token,
         token_type: token_type(claims.cnf.as_ref()),
-        expires_in: claims.exp.saturating_sub(claims.iat),
+        expires_in: claims.exp.saturating_sub(now.as_secs()),
         scope: order.scopes,
         refresh_token: order.refresh_token,
         id_token,
         issued_token_type: None,
     })
+}
+
+/// Whether the grant, as it is stored now, lives, and the credential that proved its agent: both were judged a while
+/// ago, and a grant that something covers is stored as a dead one.
+async fn stands(server: &Server, grant: &Grant, known: &Known) -> Result<bool, AuthServerError> {
+    if server.store.grant(&grant.id).await?.is_none_or(|stored| stored.revoked_at.is_some()) {
+        return Ok(false);
+    }
+    let (Some(credential), Actor::Agent(agent)) = (&known.credential, who(grant).subject) else { return Ok(true) };
+    let now = server.now();
+    let all = server.store.credentials(&agent).await?;
+    Ok(all.iter().any(|one| one.id == *credential && one.lives(now)))
 }
 
 /// RFC 9449 section 5; a token that is bound to a certificate is still called a bearer token (RFC 8705).

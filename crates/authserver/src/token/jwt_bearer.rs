@@ -32,6 +32,8 @@ pub(super) async fn redeem(
         tracing::info!(%fault, "an assertion is refused");
         Refusal::grant("the assertion is no JWT", "assertion_malformed")
     })?;
+    // Whose words these are is found out by looking at every tenant's issuers, and neither kind needs a client's proof.
+    server.limits.authorization(caller)?;
     if !unverified.has_type(id_jag::TYPE) {
         return super::workload::redeem(server, caller, parameters, assertion, &unverified, shown, known).await;
     }

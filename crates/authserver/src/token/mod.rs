@@ -77,6 +77,7 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, caller: Caller, body
 }
 
 async fn answer(server: &Server, caller: &Caller, body: &[u8], known: &mut Known) -> Result<TokenResponse, Ended> {
+    known.started = Some(server.now());
     let parameters = form(&caller.headers, body)?;
     let grant_type = parameters.require("grant_type", "grant_type is missing")?;
     let Some(grant_type) = GRANT_TYPES.into_iter().find(|known| *known == grant_type) else {

@@ -94,7 +94,7 @@ async fn check(request: &Request<'_>, grant: &Grant, bound_to: Option<&KeyBindin
     server.session_stands(&grant.session).await?;
     let chain = server.chain(&grant.tenant, &chain_of(&grant.subject, &grant.actors), request.from()).await?;
     possession::demand(&server.settings_of(&grant.tenant).await?, &chain, bound_to)?;
-    let scopes = within(server, &chain, grant)?;
+    let scopes = within(server, &chain, &grant.resource, &grant.scopes)?;
     let Some(asked) = request.parameters.get("scope") else { return Ok(Given { scopes, chain }) };
     let too_much = Refusal::new(ErrorCode::InvalidScope, "scope is more than was granted", "scope_exceeds_grant");
     let asked: ScopeSet = asked.parse().map_err(|_| too_much)?;
@@ -102,15 +102,15 @@ async fn check(request: &Request<'_>, grant: &Grant, bound_to: Option<&KeyBindin
 }
 
 /// What was granted, as far as whoever acts for her may still have it.
-fn within(server: &Server, chain: &Chain, grant: &Grant) -> Result<ScopeSet, Refusal> {
+pub(super) fn within(server: &Server, chain: &Chain, resource: &str, granted: &ScopeSet) -> Result<ScopeSet, Refusal> {
     if chain.presenting().is_none() {
-        return Ok(grant.scopes.clone());
+        return Ok(granted.clone());
     }
     let lost =
         Refusal::grant("the agent may no longer have any of this: ask its administrator", "scope_not_the_agents");
-    let resource = server.resources.resource(&grant.resource).filter(|resource| chain.may_use(&resource.uri));
+    let resource = server.resources.resource(resource).filter(|resource| chain.may_use(&resource.uri));
     let resource = resource.ok_or(lost)?;
-    let scopes = chain.within(&resource, &of_resource(&grant.scopes));
+    let scopes = chain.within(&resource, &of_resource(granted));
     if scopes.is_empty() { Err(lost) } else { Ok(scopes) }
 }
 

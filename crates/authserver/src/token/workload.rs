@@ -10,7 +10,7 @@ use sallyport_oauth::{
     oidc::{JwtFault, Moment},
     workload::{self, ExpectWorkload, Workload, WorkloadFault, WorkloadTrust},
 };
-use sallyport_storage::{AgentCredential, ClientAuthMethod, CredentialKind};
+use sallyport_storage::{AgentCredential, ClientAuthMethod, CredentialKind, MOST_WORKLOADS};
 use sallyport_web::Caller;
 use serde_json::Value;
 
@@ -107,22 +107,19 @@ async fn trusts(
         Some(format!("spiffe://{domain}"))
     });
     let issuers: BTreeSet<String> = [text("iss"), domain].into_iter().flatten().collect();
-    let named = match named {
-        Some(id) => Some(ClientId::new(id).map_err(|_| refuse("client_id_malformed"))?),
+    let of_named = match named {
+        Some(id) => Some(of_client(server, id).await?),
         None => None,
     };
     let mut all = Vec::new();
     for issuer in issuers {
-        for credential in server.store.workload_credentials(&issuer, server.now()).await? {
+        for credential in with_issuer(server, &issuer, of_named.as_deref()).await? {
             let CredentialKind::Workload { trust } = &credential.kind else { continue };
             let Ok(trust) = serde_json::from_value::<WorkloadTrust>(trust.clone()) else {
                 tracing::warn!(credential = %credential.id, "a workload's trust cannot be read and trusts nobody");
                 continue;
             };
             if trust.issuer != issuer || !trust.rules.iter().all(|rule| rule.holds(claims)) {
-                continue;
-            }
-            if !is_meant(server, &credential, named.as_ref()).await? {
                 continue;
             }
             all.push((credential, trust));
@@ -134,9 +131,35 @@ async fn trusts(
     Ok(all)
 }
 
-async fn is_meant(server: &Server, credential: &AgentCredential, named: Option<&ClientId>) -> Result<bool, Ended> {
-    let Some(named) = named else { return Ok(true) };
-    Ok(server.store.agent(&credential.agent).await?.is_some_and(|agent| agent.client == *named))
+/// The living ones that name this issuer: of the named agent, or of all. Where the store has more than it gives at
+/// once, nobody knows whether the right one is among them.
+async fn with_issuer(
+    server: &Server,
+    issuer: &str,
+    of_named: Option<&[AgentCredential]>,
+) -> Result<Vec<AgentCredential>, Ended> {
+    if let Some(own) = of_named {
+        return Ok(own.iter().filter(|one| one.issuer.as_deref() == Some(issuer)).cloned().collect());
+    }
+    let found = server.store.workload_credentials(issuer, server.now()).await?;
+    if found.len() >= MOST_WORKLOADS {
+        let several = "very many agents trust this issuer: send the client_id of the one that is meant";
+        return Err(Refusal::grant(several, "workload_too_many").into());
+    }
+    Ok(found)
+}
+
+/// The living credentials of the agent whose client this is; none where it is no agent's.
+async fn of_client(server: &Server, id: &str) -> Result<Vec<AgentCredential>, Ended> {
+    let id = ClientId::new(id).map_err(|_| refuse("client_id_malformed"))?;
+    let Some(agent) = server.store.client(&id).await?.and_then(|client| client.agent) else { return Ok(Vec::new()) };
+    if server.store.agent(&agent).await?.is_none_or(|agent| agent.client != id) {
+        return Ok(Vec::new());
+    }
+    let now = server.now();
+    let mut own = server.store.credentials(&agent).await?;
+    own.retain(|one| one.lives(now));
+    Ok(own)
 }
 
 async fn verified(server: &Server, assertion: &str, trust: &WorkloadTrust) -> Result<Workload, Refusal> {

@@ -21,7 +21,8 @@ use sallyport_authserver::{
     KeyRing, PreregisteredClient, Rates, ResourceInfo, Resources, ScopeInfo, SignIn, SignedIn,
 };
 use sallyport_identity::{
-    Identity, IdentityConfig, IdentityError, SessionStanding, hash_password, id_jag::IdJagRefused,
+    Identity, IdentityConfig, IdentityError, SessionStanding, hash_password,
+    id_jag::{IdJagRefused, IdJagStanding},
 };
 use sallyport_model::{
     AgentId, AuditEvent, ClientId, Clock, ConnectionId, EventKind, ManualClock, Receipt, RecordError, Recorder, Scope,
@@ -93,6 +94,8 @@ pub(crate) struct Documents {
     pub(crate) fetched: AtomicU64,
     /// Whether a fetch never ends.
     pub(crate) stuck: AtomicBool,
+    /// What the next fetch waits for.
+    pub(crate) gate: Mutex<Option<Arc<tokio::sync::Notify>>>,
 }
 
 #[async_trait]
@@ -101,6 +104,10 @@ impl DocumentFetcher for Documents {
         self.fetched.fetch_add(1, Ordering::SeqCst);
         if self.stuck.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
+        }
+        let gate = self.gate.lock().unwrap().take();
+        if let Some(gate) = gate {
+            gate.notified().await;
         }
         let at = self.at.lock().unwrap();
         let (text, max_age) = at.get(url.as_str()).ok_or(FetchFault::Unreachable("404".into()))?;
@@ -157,8 +164,10 @@ struct Believing {
 #[derive(Clone)]
 pub(crate) struct Provider {
     pub(crate) issuer: IdJagIssuer,
-    /// Its JWK set.
+    /// Its JWK set; null while it is down.
     pub(crate) keys: Value,
+    /// Whether whoever it names and nobody knows is made a person, as by `mapping.create`.
+    pub(crate) creates: bool,
 }
 
 #[async_trait]
@@ -173,7 +182,17 @@ impl SignIn for Believing {
     async fn id_jag_keys(&self, of: &IdJagIssuer, _: Option<&JwtFault>) -> Result<Jwks, IdentityError> {
         let all = self.providers.lock().unwrap();
         let one = all.iter().find(|one| one.issuer.connection == of.connection).unwrap();
+        if one.keys.is_null() {
+            return Err(IdentityError::Provider("it is down".into()));
+        }
         Ok(Jwks::parse(one.keys.to_string().as_bytes()).unwrap())
+    }
+    async fn id_jag_standing(&self, of: &IdJagIssuer, id_jag: &IdJag) -> Result<IdJagStanding, IdentityError> {
+        let linked = self.store.link(&of.connection, &format!("{} {}", id_jag.issuer, id_jag.subject)).await?.is_some();
+        let domain = id_jag.email.as_deref().and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain);
+        let owner = self.store.domain(domain.unwrap_or_default()).await?.map(|domain| domain.tenant);
+        let proved = id_jag.email_verified && owner.as_ref() == Some(&of.tenant);
+        Ok(IdJagStanding { linked, proved, owners: owner.into_iter().collect() })
     }
     /// The person whose id is the `sub`, of the connection's tenant.
     async fn id_jag_person(
@@ -182,7 +201,14 @@ impl SignIn for Believing {
         of: &IdJagIssuer,
         id_jag: &IdJag,
     ) -> Result<Result<BrowserSession, IdJagRefused>, IdentityError> {
-        let person = self.store.person(&UserId::new(&*id_jag.subject).unwrap()).await?;
+        let mut person = self.store.person(&UserId::new(&*id_jag.subject).unwrap()).await?;
+        let creates = self.providers.lock().unwrap().iter().any(|one| one.creates && one.issuer.tenant == of.tenant);
+        if let Some(known) = person.clone().filter(|known| creates && known.tenant != of.tenant) {
+            let made = UserId::new(format!("{}-of-{}", known.id, of.tenant)).unwrap();
+            let made = Person { login: made.to_string(), id: made, tenant: of.tenant.clone(), ..known };
+            self.store.add_person(&made).await?;
+            person = Some(made);
+        }
         let Some(person) = person.filter(|person| person.tenant == of.tenant) else {
             return Ok(Err(IdJagRefused { code: "not_provisioned", what: "nobody".into() }));
         };

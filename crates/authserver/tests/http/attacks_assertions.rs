@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use sallyport_model::{Clock, EventKind};
+use sallyport_storage::{Domain, DomainProof};
 use serde_json::{Value, json};
 
 use crate::{
@@ -165,6 +166,81 @@ async fn a_tenant_that_configures_anothers_provider_gets_none_of_its_people() {
     let assertion = id_jag(&key, &id_jag::claims(&app, "client-stranger"));
     let crossed = robot.ask(&[("grant_type", JWT_BEARER), ("assertion", &assertion)]).await;
     assert_eq!(crossed.error(), "invalid_grant", "an agent acts for people of its own tenant");
+}
+
+async fn proves(app: &App, tenant: &str, name: &str) {
+    let domain = Domain {
+        tenant: tenant.parse().unwrap(),
+        name: name.into(),
+        challenge: "c".into(),
+        connection: None,
+        claimed_at: app.clock.now(),
+        proved: Some((DomainProof::Operator, app.clock.now())),
+    };
+    app.store.put_domain(&domain).await.unwrap();
+}
+
+/// Globex takes ID-JAGs of acme's provider, and makes a person of whomever it names.
+async fn greedy(app: &App, key: &Key) {
+    app.globex().await;
+    id_jag::trust(app, "globex", key);
+    app.providers.lock().unwrap()[0].creates = true;
+}
+
+#[tokio::test]
+async fn a_tenant_whose_rival_cannot_take_its_people_just_now_does_not_lose_them() {
+    let app = App::new().await;
+    let key = Key::new();
+    greedy(&app, &key).await;
+    id_jag::trust(&app, "acme", &key);
+    proves(&app, "acme", "acme.example").await;
+    let claims = |verified: bool| {
+        let claims = changed(id_jag::claims(&app, "web"), "email", json!("alice@acme.example"));
+        changed(claims, "email_verified", json!(verified))
+    };
+    for code in ["id_jag_tenant_suspended", "id_jag_tenant_disabled", "id_jag_tenant_off"] {
+        app.providers.lock().unwrap()[1].issuer.refuses = Some(code);
+        for verified in [true, false] {
+            let refused = redeem_as_web(&app, &id_jag(&key, &claims(verified)), &[]).await;
+            assert_eq!((refused.error(), last(&app).await), ("invalid_grant".into(), code.to_owned()));
+        }
+    }
+    app.providers.lock().unwrap()[1].issuer.refuses = None;
+    let keys = std::mem::take(&mut app.providers.lock().unwrap()[1].keys);
+    let down = redeem_as_web(&app, &id_jag(&key, &claims(true)), &[]).await;
+    assert_eq!((down.status, down.error()), (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable".into()));
+    assert!(app.store.people(&"globex".parse().unwrap()).await.unwrap().is_empty(), "nobody became globex's");
+    app.providers.lock().unwrap()[1].keys = keys;
+    let answer = redeem_as_web(&app, &id_jag(&key, &claims(true)), &[]).await;
+    assert_eq!(app.verify(&answer.text("access_token"), FILES).unwrap().tenant.as_str(), "acme");
+}
+
+#[tokio::test]
+async fn the_only_tenant_that_takes_an_assertion_gets_no_ones_people_but_its_own() {
+    let app = App::new().await;
+    let key = Key::new();
+    greedy(&app, &key).await;
+    let named = changed(id_jag::claims(&app, "web"), "aud_tenant", json!("acme"));
+    let refused = redeem_as_web(&app, &id_jag(&key, &named), &[]).await;
+    assert_eq!((refused.error(), last(&app).await), ("invalid_grant".into(), "id_jag_tenant_unknown".to_owned()));
+    let other = changed(id_jag::claims(&app, "web"), "tenant", json!("acme-directory"));
+    app.providers.lock().unwrap()[0].issuer.organisation = Some("globex-directory".into());
+    assert_eq!(redeem_as_web(&app, &id_jag(&key, &other), &[]).await.error(), "invalid_grant");
+    assert_eq!(last(&app).await, "id_jag_tenant_other");
+    proves(&app, "acme", "acme.example").await;
+    for verified in [true, false] {
+        let hers = changed(id_jag::claims(&app, "web"), "email", json!("alice@acme.example"));
+        let hers = changed(hers, "email_verified", json!(verified));
+        assert_eq!(redeem_as_web(&app, &id_jag(&key, &hers), &[]).await.error(), "invalid_grant");
+        assert_eq!(last(&app).await, "id_jag_tenant_domain");
+    }
+    assert!(app.store.people(&"globex".parse().unwrap()).await.unwrap().is_empty());
+    proves(&app, "globex", "globex.example").await;
+    let own = changed(id_jag::claims(&app, "web"), "email", json!("alice@globex.example"));
+    let own = changed(own, "email_verified", json!(true));
+    let answer = redeem_as_web(&app, &id_jag(&key, &own), &[]).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(app.verify(&answer.text("access_token"), FILES).unwrap().tenant.as_str(), "globex");
 }
 
 #[tokio::test]

@@ -178,3 +178,41 @@ async fn a_suspended_agents_delegation_is_not_refreshed() {
     assert_eq!(other.refresh(&token).await.error(), "invalid_grant", "nor by another agent");
     assert_eq!(last(&app).await, "refresh_of_another_client");
 }
+
+#[tokio::test]
+async fn an_agent_that_was_narrowed_since_she_was_asked_gets_no_more_than_it_may_have_now() {
+    let narrow = |agent: &mut sallyport_storage::Agent| agent.scopes = "files:read".parse().unwrap();
+    let app = App::new().await;
+    let robot = app.agent("sorter").await;
+    let both = changed(robot.request(), "scope", "files:read files:write openid");
+    // Between the page and her decision.
+    let mut alice = app.alice();
+    let page = alice.authorize(&both).await;
+    app.change_agent("sorter", narrow).await;
+    let code = alice.decide(&page, "allow").await.answered("code").unwrap();
+    assert_eq!(app.log.of(EventKind::Consented).pop().unwrap().facts["scopes"], "files:read openid");
+    let answer = robot.redeem(&code).await;
+    assert_eq!(answer.text("scope"), "files:read openid", "{}", answer.body);
+    let principal = app.verify(&answer.text("access_token"), FILES).unwrap();
+    let grant = app.store.grant(&principal.grant).await.unwrap().unwrap();
+    assert_eq!(grant.scopes.to_string(), "files:read openid");
+    // Between her decision and the redeeming.
+    app.change_agent("sorter", |agent| agent.scopes = "files:write".parse().unwrap()).await;
+    let code = app.alice().code(&both).await;
+    app.change_agent("sorter", narrow).await;
+    let answer = robot.redeem(&code).await;
+    assert_eq!(answer.text("scope"), "files:read openid", "{}", answer.body);
+    assert_eq!(app.verify(&answer.text("access_token"), FILES).unwrap().scopes.to_string(), "files:read");
+    // Nothing is left of it.
+    for which in 0..2 {
+        let code = app.alice().code(&changed(robot.request(), "scope", "files:read")).await;
+        app.change_agent("sorter", |agent| match which {
+            0 => agent.scopes = "files:share".parse().unwrap(),
+            _ => agent.resources = vec![MAIL.into()],
+        })
+        .await;
+        assert_eq!(robot.redeem(&code).await.error(), "invalid_grant");
+        assert_eq!(last(&app).await, "scope_not_the_agents");
+        app.change_agent("sorter", narrow).await;
+    }
+}

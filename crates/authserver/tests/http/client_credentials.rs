@@ -6,7 +6,7 @@ use http::StatusCode;
 use sallyport_model::{Actor, AgentId, Clock, EventKind};
 use sallyport_storage::{Agents, RevocationSubject, Revocations};
 
-use crate::app::*;
+use crate::{app::*, kit::*};
 
 const ROBOT: [(&str, &str); 3] =
     [("grant_type", "client_credentials"), ("client_id", "robot"), ("client_secret", SECRET)];
@@ -100,4 +100,30 @@ async fn a_suspended_or_revoked_agent_gets_nothing() {
     Agents::put_agent(app.store.as_ref(), &agent).await.unwrap();
     assert_eq!(app.token(&ask(&[("resource", FILES)])).await.error(), "invalid_grant");
     assert_eq!(app.log.codes(EventKind::TokenRefused), ["agent_suspended"]);
+}
+
+#[tokio::test]
+async fn what_was_revoked_while_it_was_asked_for_gives_no_token() {
+    let app = App::new().await;
+    let id = AgentId::new("robot-1").unwrap();
+    // As if it came after the agent was found good and before its grant was stored.
+    Revocations::revoke(app.store.as_ref(), &RevocationSubject::Agent(id), app.clock.now()).await.unwrap();
+    assert_eq!(app.token(&ask(&[("resource", FILES)])).await.error(), "invalid_grant");
+    assert_eq!(app.log.codes(EventKind::TokenRefused), ["grant_ended"]);
+    assert!(app.log.of(EventKind::TokenIssued).is_empty());
+    app.clock.advance(Duration::from_millis(1));
+    assert_eq!(app.token(&ask(&[("resource", FILES)])).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_grant_that_is_bound_to_a_dpop_key_ends_with_its_token() {
+    let app = App::new().await;
+    let robot = app.agent("sorter").await;
+    for _ in 0..2 {
+        let proof = Key::new().proof(&app).await;
+        let answer = robot.ask_with(&CREDENTIALS, &proof).await;
+        let principal = app.verify(&answer.text("access_token"), FILES).unwrap();
+        let grant = app.store.grant(&principal.grant).await.unwrap().unwrap();
+        assert_eq!(grant.expires_at, principal.expires_at, "no row of a day for a key of a minute");
+    }
 }

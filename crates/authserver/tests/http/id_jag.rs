@@ -14,7 +14,7 @@ pub(crate) const IDP: &str = "https://idp.acme.example";
 pub(crate) fn trust(app: &App, tenant: &str, key: &Key) {
     let rule = IssuerRule::exact(IDP, Transport::Https).unwrap();
     let issuer = IdJagIssuer::new(tenant.parse().unwrap(), format!("{tenant}-idp").parse().unwrap(), rule);
-    app.providers.lock().unwrap().push(Provider { issuer, keys: key.jwks() });
+    app.providers.lock().unwrap().push(Provider { issuer, keys: key.jwks(), creates: false });
 }
 
 pub(crate) fn claims(app: &App, client: &str) -> Value {

@@ -4,7 +4,7 @@ use http::StatusCode;
 use sallyport_model::{EventKind, SystemRng};
 use sallyport_storage::{RevocationSubject, Revocations};
 
-use crate::app::*;
+use crate::{app::*, kit::*};
 
 #[tokio::test]
 async fn a_refresh_token_takes_its_whole_grant_with_it() {
@@ -78,4 +78,41 @@ async fn a_token_that_has_ended_is_not_revoked_as_well() {
     assert_eq!(answer.status, StatusCode::OK);
     assert!(Revocations::revocations_after(app.store.as_ref(), 0, 10).await.unwrap().is_empty());
     assert!(app.log.of(EventKind::Revoked).is_empty());
+}
+
+#[tokio::test]
+async fn a_revoked_token_takes_with_it_what_was_exchanged_out_of_it() {
+    let app = App::new().await;
+    let (first, second, third) = (app.agent("first").await, app.agent("second").await, app.agent("third").await);
+    app.settings(|settings| settings.agent_depth = Some(3)).await;
+    first.lets(&second).await;
+    second.lets(&third).await;
+    let is_active = async |token: &str| {
+        let asked = basic(form_request("/oauth/introspect", &[("token", token)]), "files-server", "introspect");
+        app.send(asked).await.json()["active"].as_bool().unwrap()
+    };
+    let token = first.token().await;
+    let other = third.token().await;
+    let for_first = second.exchange(&token, &[]).await.text("access_token");
+    let for_both = third.exchange(&for_first, &[]).await.text("access_token");
+    for living in [&token, &for_first, &for_both, &other] {
+        assert!(is_active(living).await);
+    }
+    app.clock.advance(std::time::Duration::from_secs(1));
+    for _ in 0..2 {
+        let assertion = first.assertion();
+        let form = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &*assertion), ("token", &*token)];
+        assert_eq!(app.post("/oauth/revoke", &form).await.status, StatusCode::OK);
+    }
+    for dead in [&token, &for_first, &for_both] {
+        assert!(!is_active(dead).await);
+    }
+    assert!(is_active(&other).await, "what is not of it");
+    assert_eq!(third.exchange(&for_first, &[]).await.error(), "invalid_request");
+    let revoked = app.log.of(EventKind::Revoked);
+    assert_eq!((revoked.len(), &revoked[0].facts["exchanged"]), (1, &1.into()));
+    // The grant goes on: only tokens ended.
+    let again = first.token().await;
+    let given = second.exchange(&again, &[]).await;
+    assert!(is_active(&given.text("access_token")).await);
 }

@@ -1,8 +1,10 @@
 //! Workload identity federation: a platform's token is an agent's credential.
 
+use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+
 use http::StatusCode;
 use sallyport_model::{Actor, Clock, EventKind};
-use sallyport_storage::CredentialKind;
+use sallyport_storage::{CredentialKind, MOST_WORKLOADS};
 use serde_json::{Value, json};
 
 use crate::{app::*, kit::*};
@@ -118,4 +120,77 @@ async fn a_platform_that_is_silent_admits_nobody() {
     let answer = ask(&app, &token, &[]).await;
     assert_eq!((answer.status, answer.error()), (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable".into()));
     assert!(app.log.of(EventKind::TokenIssued).is_empty());
+}
+
+#[tokio::test]
+async fn a_credential_that_ends_while_the_platform_is_asked_gives_nothing() {
+    for expire in [true, false] {
+        let app = App::new().await;
+        let (robot, key) = (app.agent("deployer").await, Key::new());
+        publish(&app, &key);
+        let id = robot.credential("ci", repository("acme/app")).await;
+        let token = token_of(&key, &claims(&app));
+        let gate = Arc::new(tokio::sync::Notify::new());
+        *app.platforms.gate.lock().unwrap() = Some(Arc::clone(&gate));
+        let asked = ask(&app, &token, &[]);
+        let ends = async {
+            while app.platforms.fetched.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            let (agent, now) = (robot.agent_id(), app.clock.now());
+            let ended = match expire {
+                true => app.store.expire_credential(&agent, &id, now).await.unwrap(),
+                false => app.store.revoke_credential(&agent, &id, now).await.unwrap(),
+            };
+            assert!(ended);
+            gate.notify_one();
+        };
+        let (answer, ()) = tokio::join!(asked, ends);
+        assert_eq!(answer.error(), "invalid_grant", "{}", answer.body);
+        assert_eq!(app.log.codes(EventKind::TokenRefused), ["grant_ended"]);
+        assert!(app.log.of(EventKind::TokenIssued).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_revoked_while_the_platform_is_asked_gets_nothing() {
+    let app = App::new().await;
+    let (robot, key) = (app.agent("deployer").await, Key::new());
+    publish(&app, &key);
+    robot.credential("ci", repository("acme/app")).await;
+    let token = token_of(&key, &claims(&app));
+    let gate = Arc::new(tokio::sync::Notify::new());
+    *app.platforms.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let ends = async {
+        while app.platforms.fetched.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let subject = sallyport_storage::RevocationSubject::Agent(robot.agent_id());
+        app.store.revoke(&subject, app.clock.now()).await.unwrap();
+        // The grant is made later than that; the request came before.
+        app.clock.advance(Duration::from_secs(2));
+        gate.notify_one();
+    };
+    let (answer, ()) = tokio::join!(ask(&app, &token, &[]), ends);
+    assert_eq!(answer.error(), "invalid_grant", "{}", answer.body);
+    assert_eq!(app.log.codes(EventKind::TokenRefused), ["grant_ended"]);
+    assert_eq!(ask(&app, &token, &[]).await.status, StatusCode::OK, "what came later is another matter");
+}
+
+#[tokio::test]
+async fn where_very_many_trust_an_issuer_the_agent_must_be_named() {
+    let app = App::new().await;
+    let (crowd, robot, key) = (app.agent("crowd").await, app.agent("zed").await, Key::new());
+    publish(&app, &key);
+    robot.credential("ci", repository("acme/app")).await;
+    for n in 0..MOST_WORKLOADS {
+        crowd.credential(&format!("c{n}"), repository("other/app")).await;
+    }
+    let token = token_of(&key, &claims(&app));
+    let refused = ask(&app, &token, &[]).await;
+    assert_eq!(refused.error(), "invalid_grant");
+    assert!(refused.text("error_description").contains("send the client_id"), "{}", refused.body);
+    assert_eq!(app.log.codes(EventKind::TokenRefused), ["workload_too_many"]);
+    let named = ask(&app, &token, &[("client_id", "client-zed")]).await;
+    assert_eq!(app.verify(&named.text("access_token"), FILES).unwrap().subject, Actor::Agent(robot.agent_id()));
 }

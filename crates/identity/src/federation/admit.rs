@@ -92,6 +92,9 @@ impl Identity {
         {
             return Ok(Err(Refused::new("disabled", "This account is switched off here.", None)));
         }
+        let completed =
+            known.as_ref().filter(|_| asserted.partial).map(|known| completed(mapping, asserted, profile, known));
+        let profile = completed.as_ref().unwrap_or(profile);
         if !profile.admitted {
             let what = format!("Signing in here takes membership of one of: {}.", mapping.admitted.join(", "));
             let missing = profile.missing.iter().find(|what| what.starts_with("groups"));
@@ -275,6 +278,25 @@ impl Identity {
         };
         Ok(self.store().put_link(&link).await?)
     }
+}
+
+/// What is known of her stands where an assertion that need not say everything is silent.
+fn completed(mapping: &Mapping, asserted: &Asserted, said: &Profile, known: &Person) -> Profile {
+    let silent = |names: &[String]| !names.iter().any(|name| asserted.attributes.contains_key(name));
+    let mut profile = said.clone();
+    if silent(&mapping.groups) {
+        profile.groups.clone_from(&known.groups);
+        profile.role = known.role;
+        profile.admitted =
+            mapping.admitted.is_empty() || mapping.admitted.iter().any(|group| known.groups.contains(group));
+    }
+    if silent(&mapping.email) {
+        profile.email.clone_from(&known.email);
+    }
+    if silent(&mapping.name) {
+        profile.display_name.clone_from(&known.display_name);
+    }
+    profile
 }
 
 /// What the mapping cannot do without. That nobody was found would be true, and of no help.

@@ -147,6 +147,7 @@ mod tests {
             session: None,
             not_after: None,
             refresh_token: None,
+            partial: false,
         }
     }
 

@@ -33,4 +33,6 @@ pub(crate) struct Asserted {
     pub(crate) not_after: Option<Timestamp>,
     /// With which the provider can be asked about her again.
     pub(crate) refresh_token: Option<Secret>,
+    /// Whether what is absent says nothing, as in an ID-JAG, which need not say more than who she is.
+    pub(crate) partial: bool,
 }

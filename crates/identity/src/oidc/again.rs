@@ -225,6 +225,7 @@ impl Asking<'_> {
             session: None,
             not_after: None,
             refresh_token: None,
+            partial: false,
         };
         let admitted = self.identity.regrouped(mapping, &asserted, &self.session.user).await?;
         Ok(if admitted { Answer::Stands } else { Answer::Ended("group_missing") })

@@ -174,6 +174,7 @@ fn asserted(
         session: claims.sid.clone(),
         not_after: None,
         refresh_token: held,
+        partial: false,
     })
 }
 

@@ -5,12 +5,12 @@
 //! addresses, admitted groups and the connection's demands count. Her session stands on the provider's, so that its
 //! log-out, its security events and SCIM end what was given.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use sallyport_model::event::Source;
+use sallyport_model::{TenantId, event::Source};
 use sallyport_oauth::{
     id_jag::IdJag,
-    oidc::{Algorithm, Claims, IssuerRule, Jwks, JwtFault, Moment, OidcFault, id_token},
+    oidc::{Algorithm, Claims, IssuerRule, Jwks, JwtFault, Moment, OidcFault, Transport, id_token},
 };
 use sallyport_storage::{BrowserSession, Connection, Person, ProviderSession, StoreError};
 use serde_json::Value;
@@ -23,7 +23,11 @@ use super::{
 };
 use crate::{
     Identity, IdentityError,
-    federation::{Asserted, refused::Refused},
+    federation::{
+        Asserted,
+        mapping::{domain_of, preview},
+        refused::Refused,
+    },
     settings::{ConnectionSettings, OidcSettings},
 };
 
@@ -34,17 +38,24 @@ const ENOUGH: Duration = Duration::from_secs(15 * 60);
 /// More values of one list are not read.
 const MOST_LIST: usize = 64;
 
-/// A connection whose ID-JAGs are taken.
+/// A connection to the provider that issues ID-JAGs.
 #[derive(Debug, Clone)]
 pub struct IdJagConnection {
-    /// The connection; of a tenant that is not suspended.
+    /// The connection.
     pub connection: Connection,
     /// Which `iss` it takes.
     pub issuer: IssuerRule,
+    /// Why it takes none, as a stable code. Its tenant's people are still its own, and nobody else's.
+    pub refuses: Option<&'static str>,
     settings: Box<OidcSettings>,
 }
 
 impl IdJagConnection {
+    /// The customer at a provider that many share.
+    pub fn organisation(&self) -> Option<&str> {
+        self.settings.organisation.as_deref()
+    }
+
     /// Algorithms that its ID-JAGs may be signed with.
     pub fn algorithms(&self) -> &'static [Algorithm] {
         &Algorithm::ALL
@@ -53,6 +64,24 @@ impl IdJagConnection {
     /// The time, and how far the provider's clock may differ.
     pub fn moment(&self, identity: &Identity) -> Moment {
         Moment { now: identity.now(), leeway: super::peer::LEEWAY }
+    }
+}
+
+/// What speaks for a verified ID-JAG's person being a connection's, and what against it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdJagStanding {
+    /// Whether she is known by this very connection.
+    pub linked: bool,
+    /// Whether the provider says that her address is hers, and the connection's tenant has proved its domain.
+    pub proved: bool,
+    /// The tenants that have proved the domain of an address that is claimed for her, verified or not.
+    pub owners: BTreeSet<TenantId>,
+}
+
+impl IdJagStanding {
+    /// Whether an address of hers is of a domain that another tenant has proved.
+    pub fn is_of_another(&self, tenant: &TenantId) -> bool {
+        self.owners.iter().any(|owner| owner != tenant)
     }
 }
 
@@ -78,42 +107,99 @@ impl From<OidcFault> for IdJagRefused {
 }
 
 impl Identity {
-    /// The connections that take ID-JAGs of `issuer`, an unverified `iss`; several where tenants share a provider.
+    /// The connections to `issuer`, an unverified `iss`; several where tenants share a provider. Those that take no
+    /// ID-JAGs are among them and say why: a person of theirs must not become somebody else's.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn id_jag_connections(&self, issuer: &str) -> Result<Vec<IdJagConnection>, IdentityError> {
         let mut found = Vec::new();
         for tenant in self.store().tenants().await? {
-            if tenant.suspended {
-                continue;
-            }
             for connection in self.store().connections(&tenant.id).await? {
-                if let Some(taken) = self.takes_id_jags(connection, issuer)? {
-                    found.push(taken);
-                }
+                found.extend(self.id_jag_connection(connection, issuer, tenant.suspended)?);
             }
         }
         Ok(found)
     }
 
-    fn takes_id_jags(&self, connection: Connection, issuer: &str) -> Result<Option<IdJagConnection>, IdentityError> {
-        if !connection.enabled {
-            return Ok(None);
-        }
+    fn id_jag_connection(
+        &self,
+        connection: Connection,
+        issuer: &str,
+        suspended: bool,
+    ) -> Result<Option<IdJagConnection>, IdentityError> {
         let ConnectionSettings::Oidc(settings) = ConnectionSettings::of(&connection)? else { return Ok(None) };
-        if !settings.id_jag {
-            return Ok(None);
-        }
-        let rule = match Peer::new(self, &connection, &settings) {
-            Ok(peer) => peer.rule.clone(),
-            // One tenant's settings that do not work anymore are no matter of another's.
+        let (rule, usable) = match Peer::new(self, &connection, &settings) {
+            Ok(peer) => (peer.rule.clone(), true),
+            // One tenant's settings that do not work anymore are no matter of another's; its people stay its own.
             Err(trouble) => {
                 tracing::warn!(connection = %connection.id, %trouble, "a connection for ID-JAGs is not usable");
-                return Ok(None);
+                match IssuerRule::exact(&settings.issuer, Transport::HttpsOrLoopback) {
+                    Ok(rule) => (rule, false),
+                    Err(_) => return Ok(None),
+                }
             }
         };
-        Ok(rule.issued(issuer, None).then_some(IdJagConnection { connection, issuer: rule, settings }))
+        let refuses = [
+            (suspended, "id_jag_tenant_suspended"),
+            (!connection.enabled, "id_jag_tenant_disabled"),
+            (!settings.id_jag, "id_jag_tenant_off"),
+            (!usable, "id_jag_tenant_unusable"),
+        ];
+        let refuses = refuses.into_iter().find(|(refuses, _)| *refuses).map(|(_, code)| code);
+        let found = rule.issued(issuer, None);
+        Ok(found.then_some(IdJagConnection { connection, issuer: rule, refuses, settings }))
+    }
+
+    /// What speaks for the person of a verified ID-JAG being this connection's. Nothing comes of it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn id_jag_standing(&self, of: &IdJagConnection, id_jag: &IdJag) -> Result<IdJagStanding, IdentityError> {
+        let claims = claims(id_jag);
+        let subject = match Peer::new(self, &of.connection, &of.settings) {
+            Ok(peer) => peer.subject_of(&claims).ok(),
+            Err(_) => Some(format!("{} {}", claims.issuer, claims.subject)),
+        };
+        let linked = match subject {
+            Some(subject) => self.store().link(&of.connection.id, &subject).await?.is_some(),
+            None => false,
+        };
+        let mapping = &of.settings.mapping;
+        let profile = preview(mapping, &attributes(mapping, &claims, &claims.raw));
+        let (mut owners, mut mapped) = (BTreeSet::new(), None);
+        // The mapping is the tenant's own choice: what the provider itself calls her address counts beside it.
+        for (address, by_mapping) in [(&claims.email, false), (&profile.email, true)] {
+            let Some(domain) = address.as_deref().and_then(domain_of) else { continue };
+            let owner = self.store().domain(&domain).await?.map(|domain| domain.tenant);
+            if by_mapping {
+                mapped.clone_from(&owner);
+            }
+            owners.extend(owner);
+        }
+        let tenant = &of.connection.tenant;
+        let own = mapped.as_ref() == Some(tenant) && owners.iter().all(|owner| owner == tenant);
+        Ok(IdJagStanding { linked, proved: own && profile.email_verified, owners })
+    }
+
+    /// Why an ID-JAG may not bring this person into the connection's tenant: nobody becomes hers by naming her provider.
+    async fn foreign(&self, of: &IdJagConnection, id_jag: &IdJag) -> Result<Option<Refused>, IdentityError> {
+        if let Some(code) = of.refuses {
+            let remedy = "Take up the tenant or switch on the connection and its ID-JAGs.";
+            return Ok(Some(Refused::new(code, "This connection takes no ID-JAGs now.", Some(remedy))));
+        }
+        let standing = self.id_jag_standing(of, id_jag).await?;
+        if standing.is_of_another(&of.connection.tenant) {
+            let what = "Her address is of a domain that another tenant has proved.";
+            return Ok(Some(Refused::new("id_jag_tenant_domain", what, None)));
+        }
+        if !standing.linked && !standing.proved {
+            let what =
+                "She is not known by this connection, and the tenant has not proved a verified address's domain.";
+            let remedy = "Prove the domain, or have her sign in with a browser once.";
+            return Ok(Some(Refused::new("id_jag_tenant_domain_unproved", what, Some(remedy))));
+        }
+        Ok(None)
     }
 
     /// The provider's keys; with `doubt`, why none of them fitted, as they are now (asked for at most now and then).
@@ -140,6 +226,9 @@ impl Identity {
             Ok(asserted) => asserted,
             Err(fault) => return Ok(Err(fault.into())),
         };
+        if let Some(refused) = self.foreign(of, id_jag).await? {
+            return Ok(Err(refused.into()));
+        }
         let person = match self.person_asserted(&of.settings.mapping, &asserted).await? {
             Ok(person) => person,
             Err(refused) => return Ok(Err(refused.into())),
@@ -221,6 +310,7 @@ fn asserted(peer: &Peer<'_>, id_jag: &IdJag) -> Result<Asserted, OidcFault> {
         session: claims.sid,
         not_after: None,
         refresh_token: None,
+        partial: true,
     })
 }
 

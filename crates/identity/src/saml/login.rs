@@ -108,6 +108,7 @@ impl Party {
             session,
             not_after: assertion.session_not_on_or_after,
             refresh_token: None,
+            partial: false,
         })
     }
 }

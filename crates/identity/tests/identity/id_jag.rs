@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sallyport_identity::id_jag::{IdJagConnection, METHOD};
-use sallyport_model::{ClientId, SessionId, UserId, event::Source};
+use sallyport_model::{ClientId, SessionId, TenantId, UserId, event::Source};
 use sallyport_oauth::id_jag::{self, ExpectIdJag, IdJag};
 use sallyport_storage::{BrowserSession, Domain, DomainProof, Person, PersonOrigin, RevocationSubject, Role};
 use serde_json::{Value, json};
@@ -53,7 +53,33 @@ async fn session(stage: &Stage, jti: &str, changes: &Value) -> Result<BrowserSes
 }
 
 async fn stage() -> Stage {
-    Stage::set(|settings| settings.id_jag = true).await
+    let stage = Stage::set(|settings| settings.id_jag = true).await;
+    proves(&stage, "acme", "acme.example").await;
+    stage
+}
+
+async fn proves(stage: &Stage, tenant: &str, name: &str) {
+    let domain = Domain {
+        tenant: TenantId::new(tenant).unwrap(),
+        name: name.into(),
+        challenge: "c".into(),
+        connection: None,
+        claimed_at: stage.app.now(),
+        proved: Some((DomainProof::Operator, stage.app.now())),
+    };
+    stage.app.store.put_domain(&domain).await.unwrap();
+}
+
+/// The connections to the provider: whose, and why they refuse.
+async fn found(stage: &Stage) -> Vec<(String, Option<&'static str>)> {
+    let all = stage.app.identity.id_jag_connections(&stage.provider.origin).await.unwrap();
+    all.into_iter().map(|one| (one.connection.tenant.to_string(), one.refuses)).collect()
+}
+
+async fn suspend(stage: &Stage, tenant: &str, suspended: bool) {
+    let mut tenant = stage.app.store.tenant(&tenant.parse().unwrap()).await.unwrap().unwrap();
+    tenant.suspended = suspended;
+    stage.app.store.put_tenant(&tenant).await.unwrap();
 }
 
 async fn lives(stage: &Stage, id: &SessionId) -> bool {
@@ -84,22 +110,64 @@ async fn external(stage: &Stage, email: &str) -> UserId {
 #[tokio::test]
 async fn only_a_connection_that_says_so_takes_them_and_only_of_its_own_issuer() {
     let stage = Stage::new().await;
-    let found = |issuer: String| {
-        let identity = stage.app.identity.clone();
-        async move { identity.id_jag_connections(&issuer).await.unwrap().len() }
-    };
-    assert_eq!(found(stage.provider.origin.clone()).await, 0, "off by default");
+    let of = |tenant: &str, refuses| (tenant.to_owned(), refuses);
+    assert_eq!(found(&stage).await, [of("acme", Some("id_jag_tenant_off"))], "off by default");
     let mut on = settings(&stage.provider);
     on.id_jag = true;
     connect(&stage.app, "globex", on).await;
-    assert_eq!(found(stage.provider.origin.clone()).await, 1);
+    assert_eq!(found(&stage).await, [of("acme", Some("id_jag_tenant_off")), of("globex", None)]);
     for other in [format!("{}/", stage.provider.origin), "https://evil.example".into(), String::new()] {
-        assert_eq!(found(other).await, 0);
+        assert!(stage.app.identity.id_jag_connections(&other).await.unwrap().is_empty());
     }
-    let mut globex = stage.app.store.tenant(&"globex".parse().unwrap()).await.unwrap().unwrap();
-    globex.suspended = true;
-    stage.app.store.put_tenant(&globex).await.unwrap();
-    assert_eq!(found(stage.provider.origin.clone()).await, 0, "a suspended tenant's");
+    suspend(&stage, "globex", true).await;
+    assert_eq!(found(&stage).await[1], of("globex", Some("id_jag_tenant_suspended")));
+    suspend(&stage, "globex", false).await;
+    let mut connection = stage.app.store.connections(&TenantId::new("globex").unwrap()).await.unwrap().remove(0);
+    let was = connection.clone();
+    connection.enabled = false;
+    assert!(stage.app.store.exchange_connection(&was, &connection).await.unwrap());
+    assert_eq!(found(&stage).await[1], of("globex", Some("id_jag_tenant_disabled")));
+}
+
+#[tokio::test]
+async fn a_connection_to_anothers_provider_makes_and_links_nobody_of_a_domain_that_is_not_its_tenants() {
+    let stage = stage().await;
+    let mut greedy = settings(&stage.provider);
+    (greedy.id_jag, greedy.mapping.create, greedy.mapping.scim) = (true, true, None);
+    connect(&stage.app, "globex", greedy).await;
+    let globex = TenantId::new("globex").unwrap();
+    let ask = async |jti: &str, changes: Value| {
+        let (_, id_jag) = issued(&stage, jti, &changes).await;
+        let all = stage.app.identity.id_jag_connections(&stage.provider.origin).await.unwrap();
+        let of = all.into_iter().find(|one| one.connection.tenant == globex).unwrap();
+        let session = stage.app.identity.person_by_id_jag(&source(), &of, &id_jag).await.unwrap();
+        session.map(|session| session.tenant.to_string()).map_err(|refused| refused.code)
+    };
+    assert_eq!(ask("j1", json!({})).await, Err("id_jag_tenant_domain"));
+    assert_eq!(ask("j2", json!({"email_verified": false})).await, Err("id_jag_tenant_domain"));
+    suspend(&stage, "acme", true).await;
+    assert_eq!(ask("j3", json!({})).await, Err("id_jag_tenant_domain"), "its owner is suspended");
+    for nobodys in [json!({"email": null}), json!({"email": "alice@nobody.example"})] {
+        assert_eq!(ask("j4", nobodys).await, Err("id_jag_tenant_domain_unproved"));
+    }
+    assert!(stage.app.store.people(&globex).await.unwrap().is_empty(), "nobody was made");
+    proves(&stage, "globex", "globex.example").await;
+    let own = json!({"sub": "gina", "email": "gina@Globex.example"});
+    let unverified = with(own.clone(), &json!({"email_verified": false}));
+    assert_eq!(ask("j5", unverified).await, Err("id_jag_tenant_domain_unproved"));
+    assert_eq!(ask("j6", own.clone()).await, Ok("globex".into()));
+    let moved = with(own, &json!({"email": "gina@nobody.example"}));
+    assert_eq!(ask("j7", moved).await, Ok("globex".into()), "known by this very connection");
+    let mut off = stage.app.store.connections(&globex).await.unwrap().remove(0);
+    let was = off.clone();
+    off.enabled = false;
+    assert!(stage.app.store.exchange_connection(&was, &off).await.unwrap());
+    assert_eq!(ask("j8", json!({"sub": "gina"})).await, Err("id_jag_tenant_disabled"));
+    let (_, id_jag) = issued(&stage, "j9", &json!({"sub": "gina", "email": null})).await;
+    for of in stage.app.identity.id_jag_connections(&stage.provider.origin).await.unwrap() {
+        let standing = stage.app.identity.id_jag_standing(&of, &id_jag).await.unwrap();
+        assert_eq!(standing.linked, of.connection.tenant == globex, "links count where nothing is taken too");
+    }
 }
 
 #[tokio::test]
@@ -128,6 +196,7 @@ async fn the_connections_demands_and_groups_count_without_a_browser_too() {
         settings.demands.mfa = true;
     })
     .await;
+    proves(&stage, "acme", "acme.example").await;
     assert!(session(&stage, "j1", &json!({})).await.is_err_and(|code| code.contains("mfa")));
     let strong = json!({"amr": ["pwd", "mfa"]});
     assert!(session(&stage, "j2", &strong).await.is_ok());
@@ -136,6 +205,29 @@ async fn the_connections_demands_and_groups_count_without_a_browser_too() {
         Err("group_missing")
     );
     assert_eq!(stage.app.store.people(&tenant()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_an_id_jag_does_not_say_stays_as_it_is_known() {
+    let stage = Stage::set(|settings| {
+        settings.id_jag = true;
+        settings.mapping.admitted = vec!["staff".into()];
+        settings.mapping.administrators = vec!["staff".into()];
+    })
+    .await;
+    proves(&stage, "acme", "acme.example").await;
+    let user = session(&stage, "j1", &json!({})).await.unwrap().user;
+    let before = stage.app.store.person(&user).await.unwrap().unwrap();
+    assert_eq!((before.role, before.groups.len()), (Role::Administrator, 1));
+    let silent =
+        json!({"email": null, "email_verified": null, "name": null, "groups": null, "preferred_username": null});
+    assert!(session(&stage, "j2", &silent).await.is_ok());
+    assert_eq!(stage.app.store.person(&user).await.unwrap().unwrap(), before);
+    assert_eq!(
+        session(&stage, "j3", &json!({"groups": []})).await.map(drop),
+        Err("group_missing"),
+        "none is not silence"
+    );
 }
 
 #[tokio::test]
@@ -148,17 +240,10 @@ async fn an_address_links_only_where_it_is_verified_and_of_a_proved_domain() {
     })
     .await;
     let known = external(&stage, "alice@acme.example").await;
-    assert_eq!(session(&stage, "j1", &json!({})).await, Err("not_provisioned"), "nobody proved the domain");
-    let domain = Domain {
-        tenant: tenant(),
-        name: "acme.example".into(),
-        challenge: "c".into(),
-        connection: None,
-        claimed_at: stage.app.now(),
-        proved: Some((DomainProof::Operator, stage.app.now())),
-    };
-    stage.app.store.put_domain(&domain).await.unwrap();
-    assert_eq!(session(&stage, "j2", &json!({"email_verified": false})).await, Err("not_provisioned"));
+    let unproved = Err("id_jag_tenant_domain_unproved");
+    assert_eq!(session(&stage, "j1", &json!({})).await.map(drop), unproved, "nobody proved the domain");
+    proves(&stage, "acme", "acme.example").await;
+    assert_eq!(session(&stage, "j2", &json!({"email_verified": false})).await.map(drop), unproved);
     assert_eq!(session(&stage, "j3", &json!({})).await.unwrap().user, known);
 }
 

@@ -13,11 +13,11 @@ use sallyport_model::{
 use sallyport_storage::{
     AdmissionDecision, Agent, AgentCredential, Agents, ApiToken, ApiTokens, Assessed, Assessments, Authorizations,
     BrowserSession, BrowserSessions, Catalogue, ClientRecord, Clients, CodeRecord, CodeUse, Connection, Connections,
-    Consent, Consents, DataKey, Definition, DefinitionKind, Digest, Directory, Domain, Grant, Grants, Keys, Link,
-    LinkedAccount, LinkedAccounts, Lock, LockPolicy, MemberChange, NewRefresh, Notices, Parked, ParkedKind, Passkey,
-    Person, PinChange, ProviderSessions, ProviderToken, Provisioning, RegisterEntry, Revocation, RevocationSubject,
-    Revocations, Rotation, ScimChange, ScimClient, ScimKind, ScimResource, ScopeUse, SignalStream, Signals,
-    SigningKeyRecord, Standing, Store, StoreError, Tenant, Tenants,
+    Consent, Consents, DataKey, Definition, DefinitionKind, Digest, Directory, Domain, DomainProof, Grant, Grants,
+    Keys, Link, LinkedAccount, LinkedAccounts, Lock, LockPolicy, MemberChange, NewRefresh, Notices, Parked, ParkedKind,
+    Passkey, Person, PinChange, ProviderSessions, ProviderToken, Provisioning, RegisterEntry, Revocation,
+    RevocationSubject, Revocations, Rotation, ScimChange, ScimClient, ScimKind, ScimResource, ScopeUse, SignalStream,
+    Signals, SigningKeyRecord, Standing, Store, StoreError, Tenant, Tenants,
 };
 
 /// Refuses the methods of these names.
@@ -163,6 +163,8 @@ passed_on!(Connections {
     fn remove_connection(tenant: &TenantId, id: &ConnectionId, at: Timestamp) -> bool;
     fn put_fetched(id: &ConnectionId, name: &str, document: &str, at: Timestamp) -> ();
     fn fetched(id: &ConnectionId, name: &str) -> Option<(String, Timestamp)>;
+    fn claim_domain(claim: &Domain) -> ();
+    fn prove_domain(claim: &Domain, proof: DomainProof, at: Timestamp) -> bool;
     fn put_domain(domain: &Domain) -> ();
     fn domains(tenant: &TenantId) -> Vec<Domain>;
     fn domain(name: &str) -> Option<Domain>;
@@ -203,6 +205,8 @@ passed_on!(Grants {
     fn grant(id: &GrantId) -> Option<Grant>;
     fn grants_of(tenant: &TenantId, subject: &Actor, now: Timestamp) -> Vec<Grant>;
     fn grants_acted(tenant: &TenantId, agent: &AgentId, now: Timestamp) -> Vec<Grant>;
+    fn grant_like(like: &Grant, until: Timestamp) -> Option<Grant>;
+    fn grants_made_of(grant: &GrantId, now: Timestamp) -> Vec<Grant>;
     fn add_refresh(grant: &GrantId, refresh: &NewRefresh, now: Timestamp) -> ();
     fn rotate_refresh(token: &Digest, client: &ClientId, successor: &NewRefresh, now: Timestamp, grace: Duration) -> Rotation;
     fn grant_of_refresh(token: &Digest, now: Timestamp) -> Option<(Grant, bool)>;
@@ -226,6 +230,7 @@ passed_on!(Provisioning {
     fn add_scim_client(client: &ScimClient) -> ();
     fn scim_client(token: &Digest, now: Timestamp) -> Option<ScimClient>;
     fn scim_clients(tenant: &TenantId) -> Vec<ScimClient>;
+    fn replace_scim_client(old: &ScimClient, new: &ScimClient) -> bool;
     fn remove_scim_client(tenant: &TenantId, id: &ScimClientId) -> bool;
     fn add_scim_user(user: &ScimResource, person: &Person) -> ();
     fn adopt_scim_user(user: &ScimResource) -> ();
@@ -261,6 +266,7 @@ passed_on!(Signals {
 } {});
 
 passed_on!(Tenants {
+    fn add_tenant(tenant: &Tenant) -> ();
     fn put_tenant(tenant: &Tenant) -> ();
     fn tenant(id: &TenantId) -> Option<Tenant>;
     fn tenants() -> Vec<Tenant>;

@@ -517,6 +517,107 @@ async fn a_stolen_store_shows_no_token_of_a_linked_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_only_the_upstream_named_sends_nobody_to_another_ones_page() {
+    let (issuer, url) = Issuer::start(Era::Modern).await;
+    issuer.astray.store(true, Ordering::SeqCst);
+    let begin = async |server: TokenServer| {
+        let client = OwnClient { id: None, proof: ClientProof::Public };
+        let issued = Issued { client, server, ..issued() };
+        let credential =
+            UpstreamCredential::LinkedAccount(Arc::new(Linked { issued, catalogue: CatalogueAccess::Open }));
+        let rig = rig(&issuer, offered(&url, credential)).await;
+        let spec = Arc::clone(&rig.gate.served(&"up".parse().unwrap()).unwrap().offered().spec);
+        rig.connector.tokens().unwrap().begin_link(&spec, linker("ann")).await.map(|begun| begun.redirect)
+    };
+    let refused = begin(TokenServer::Discovered).await.unwrap_err();
+    assert_eq!(refused.code(), "upstream_token_discovery");
+    assert!(refused.to_string().contains("another origin"), "{refused}");
+    // The operator may know better.
+    let named = begin(TokenServer::Issuer(issuer.url.parse().unwrap())).await.unwrap();
+    assert_eq!(named.port(), Some(9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_nonce_costs_no_call_and_no_account() {
+    let (issuer, url) = Issuer::start(Era::Modern).await;
+    issuer.dpop.store(true, Ordering::SeqCst);
+    issuer.open_lists.store(true, Ordering::SeqCst);
+    let client = OwnClient { id: None, proof: ClientProof::Public };
+    let bound = Linked { issued: Issued { client, dpop: true, ..issued() }, catalogue: CatalogueAccess::Open };
+    let rig = read(&issuer, offered(&url, UpstreamCredential::LinkedAccount(Arc::new(bound)))).await;
+    issuer.open_lists.store(false, Ordering::SeqCst);
+    link(&rig, &issuer, "ann").await;
+    let ann = Client::connect(&rig, "up", Era::Modern).await;
+    says(&ann).await;
+    for round in 2..6 {
+        // All are signed with the old nonce; the first refusal teaches the new one to everybody.
+        issuer.nonce.store(round, Ordering::SeqCst);
+        let said = futures::future::join_all((0..8).map(|_| says(&ann))).await;
+        assert!(said.iter().all(|text| text.contains("tools/call")), "{said:?}");
+    }
+    let requests = issuer.token_requests();
+    assert!(requests.iter().all(|form| form["grant_type"] == "authorization_code"), "nothing was refreshed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_outlives_the_call_that_began_it() {
+    let (issuer, url) = Issuer::start(Era::Modern).await;
+    issuer.open_lists.store(true, Ordering::SeqCst);
+    let rig = read(&issuer, offered(&url, linked(CatalogueAccess::Open))).await;
+    issuer.open_lists.store(false, Ordering::SeqCst);
+    link(&rig, &issuer, "ann").await;
+    let tokens = rig.connector.tokens().unwrap();
+    let spec = Arc::clone(&rig.gate.served(&"up".parse().unwrap()).unwrap().offered().spec);
+    let (who, up): (_, UpstreamName) = (linker("ann"), "up".parse().unwrap());
+    let kept = async || rig.store.linked_account(&who.tenant, &who.user, &up).await.unwrap().unwrap();
+    let before = kept().await;
+    assert!(tokens.is_linked(&spec, &before));
+    let ann = Client::connect(&rig, "up", Era::Modern).await;
+    issuer.slow.store(400, Ordering::SeqCst);
+    issuer.forget_tokens();
+    assert!(tokio::time::timeout(Duration::from_millis(150), says(&ann)).await.is_err(), "she went away");
+    for _ in 0..100 {
+        if kept().await.version != before.version {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(kept().await.version, before.version + 1);
+    issuer.slow.store(0, Ordering::SeqCst);
+    says(&ann).await;
+    let refreshes = issuer.token_requests().iter().filter(|form| form["grant_type"] == "refresh_token").count();
+    assert_eq!(refreshes, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_shown_only_where_it_was_linked_for() {
+    let (issuer, url) = Issuer::start(Era::Modern).await;
+    issuer.open_lists.store(true, Ordering::SeqCst);
+    let rig = read(&issuer, offered(&url, linked(CatalogueAccess::Open))).await;
+    issuer.open_lists.store(false, Ordering::SeqCst);
+    link(&rig, &issuer, "ann").await;
+    let tokens = rig.connector.tokens().unwrap();
+    let spec = Arc::clone(&rig.gate.served(&"up".parse().unwrap()).unwrap().offered().spec);
+    let (who, up): (_, UpstreamName) = (linker("ann"), "up".parse().unwrap());
+    let mut account = rig.store.linked_account(&who.tenant, &who.user, &up).await.unwrap().unwrap();
+    // As if the operator had pointed the upstream elsewhere since.
+    let mut text: Value = serde_json::from_str(&account.tokens).unwrap();
+    assert_eq!(text["place"]["url"], url);
+    text["place"]["url"] = json!("https://before.example/mcp");
+    account.tokens = text.to_string();
+    assert!(!tokens.is_linked(&spec, &account));
+    rig.store.link_account(&account).await.unwrap();
+    let ann = Client::connect(&rig, "up", Era::Modern).await;
+    let before = issuer.seen().len();
+    let asked = ann.request_once("tools/call", json!({"name": "echo", "arguments": {}})).await;
+    assert_eq!(asked.result()["resultType"], "input_required", "{asked:?}");
+    let access = text["access_token"].as_str().unwrap();
+    assert!(issuer.seen()[before..].iter().all(|seen| !seen.text().contains(access)));
+    link(&rig, &issuer, "ann").await;
+    says(&ann).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_of_its_own_has_no_account() {
     let (issuer, url) = Issuer::start(Era::Modern).await;
     issuer.open_lists.store(true, Ordering::SeqCst);

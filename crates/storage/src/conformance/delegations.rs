@@ -82,6 +82,15 @@ pub(super) async fn stored(store: Arc<dyn Store>) {
     store.revoke(&RevocationSubject::Grant(grant_id("g4")), NOW).await.unwrap();
     assert_eq!(by("robot", NOW).await, ["g3", "g2", "g1"]);
 
+    let made_of = async |name: &str, now| {
+        let found = store.grants_made_of(&grant_id(name), now).await.unwrap();
+        found.into_iter().map(|grant| grant.id.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(made_of("g1", NOW).await, ["g3", "g2"]);
+    assert_eq!(made_of("g2", NOW).await, ["g3"]);
+    assert_eq!(made_of("g3", NOW).await, [""; 0]);
+    assert_eq!(made_of("g1", grants[0].expires_at).await, [""; 0], "they have ended");
+
     let pinned = CodeRecord { dpop_jkt: Some(HOSTILE.into()), ..code("g9") };
     store.add_code(&digest(9), &pinned).await.unwrap();
     assert_eq!(store.consume_code(&digest(9), NOW).await.unwrap(), CodeUse::Fresh(pinned));
@@ -150,6 +159,7 @@ pub(super) async fn ended(store: Arc<dyn Store>) {
     assert_eq!(lives(&*store, &grants).await, [false, false, false, false, true]);
     assert_eq!(lives(&*store, &[robots]).await, [false]);
     assert!(store.grants_acted(&tenant("acme"), &agent_id("sub"), NOW).await.unwrap().is_empty());
+    assert!(store.grants_made_of(&grant_id("g1"), NOW).await.unwrap().is_empty());
 }
 
 /// Stored after what ends it.

@@ -42,7 +42,13 @@ pub(super) async fn tenants(store: Arc<dyn Store>) {
     let settings = TenantSettings { access_token_seconds: Some(60), federated_only: true, ..TenantSettings::default() };
     let acme = Tenant { settings, ..Tenant::new(tenant("acme"), HOSTILE, NOW) };
     store.put_tenant(&acme).await.unwrap();
-    assert_eq!(store.tenant(&acme.id).await.unwrap(), Some(acme));
+    assert_eq!(store.tenant(&acme.id).await.unwrap(), Some(acme.clone()));
+    let again = store.add_tenant(&Tenant::new(acme.id.clone(), "x", NOW)).await;
+    assert!(matches!(again, Err(StoreError::Exists("tenant"))), "{again:?}");
+    assert_eq!(store.tenant(&acme.id).await.unwrap(), Some(acme.clone()), "nothing of it happened");
+    let third = Tenant { id: tenant("third"), suspended: true, ..acme };
+    store.add_tenant(&third).await.unwrap();
+    assert_eq!(store.tenant(&third.id).await.unwrap(), Some(third));
 
     let ann = crate::Person {
         origin: PersonOrigin::External,
@@ -156,6 +162,33 @@ pub(super) async fn domains(store: Arc<dyn Store>) {
     assert!(store.remove_domain(&tenant("acme"), "both.example").await.unwrap());
     store.put_domain(&theirs).await.unwrap();
     assert_eq!(store.domain("both.example").await.unwrap(), Some(theirs));
+}
+
+pub(super) async fn claims(store: Arc<dyn Store>) {
+    two_tenants(store.as_ref()).await;
+    store.put_connection(&connection("c", "acme")).await.unwrap();
+    let of = |whose: &str| domain("both.example", whose, false);
+    let (first, at) = (of("acme"), NOW.plus(HOUR));
+    store.claim_domain(&Domain { proved: Some((DomainProof::Operator, NOW)), ..first.clone() }).await.unwrap();
+    let claims = async || store.domains(&tenant("acme")).await.unwrap();
+    assert_eq!(claims().await, std::slice::from_ref(&first), "a claim proves nothing");
+    let other = Domain { challenge: "other".into(), claimed_at: at, ..first.clone() };
+    assert!(!store.prove_domain(&other, DomainProof::Dns, at).await.unwrap(), "of another challenge");
+    assert!(!store.prove_domain(&of("zed"), DomainProof::Dns, at).await.unwrap(), "there is no such claim");
+    assert!(store.prove_domain(&first, DomainProof::Dns, at).await.unwrap());
+    assert!(!store.prove_domain(&first, DomainProof::Operator, NOW).await.unwrap(), "once is enough");
+    store.claim_domain(&Domain { connection: Some(connection_id("c")), ..other.clone() }).await.unwrap();
+    store.claim_domain(&other).await.unwrap();
+    let kept = Domain { connection: Some(connection_id("c")), proved: Some((DomainProof::Dns, at)), ..first };
+    assert_eq!(claims().await, [kept], "only the connection changed, and none takes none away");
+
+    store.claim_domain(&of("zed")).await.unwrap();
+    let taken = store.prove_domain(&of("zed"), DomainProof::Dns, at).await;
+    assert!(matches!(taken, Err(StoreError::Exists("domain"))), "{taken:?}");
+    let foreign = Domain { connection: Some(connection_id("c")), ..domain("z.example", "zed", false) };
+    assert!(matches!(store.claim_domain(&foreign).await, Err(StoreError::Missing(_))), "another tenant's connection");
+    let nobodys = domain("z.example", "nobody", false);
+    assert!(matches!(store.claim_domain(&nobodys).await, Err(StoreError::Missing(_))));
 }
 
 fn link(connection: &str, whose: &str, who: &str) -> Link {

@@ -68,6 +68,43 @@ pub(super) async fn bound(store: Arc<dyn Store>) {
     assert!(!store.bind_grant(&grant_id("g2"), &key(0), NOW).await.unwrap(), "revoked");
 }
 
+/// A grant of the same kind is found again, and no other.
+pub(super) async fn alike(store: Arc<dyn Store>) {
+    let key = |name: &str| Some(KeyBinding::Dpop(name.into()));
+    let robot = Actor::Agent(AgentId::new("robot").unwrap());
+    let own = |id: &str| Grant { subject: robot.clone(), resource: HOSTILE.into(), ..grant(id) };
+    let found = async |like: &Grant, until| store.grant_like(like, until).await.unwrap().map(|grant| grant.id);
+    assert_eq!(found(&own("x"), NOW).await, None);
+    for new in [
+        own("g1"),
+        Grant { bound_to: key("a"), ..own("g2") },
+        Grant { actors: vec![AgentId::new("sub").unwrap()], ..own("g3") },
+        Grant { ancestors: vec![grant_id("g1")], ..own("g4") },
+    ] {
+        store.add_grant(&new).await.unwrap();
+    }
+    assert_eq!(found(&own("x"), NOW).await, Some(grant_id("g1")));
+    assert_eq!(store.grant_like(&own("x"), NOW).await.unwrap(), Some(own("g1")));
+    assert_eq!(found(&Grant { bound_to: key("a"), ..own("x") }, NOW).await, Some(grant_id("g2")));
+    for other in [
+        Grant { bound_to: key("b"), ..own("x") },
+        Grant { subject: Actor::Human(user("robot")), ..own("x") },
+        Grant { tenant: tenant("zed"), ..own("x") },
+        Grant { client: client("other"), ..own("x") },
+        Grant { resource: "other".into(), ..own("x") },
+        Grant { scopes: scopes("files.read"), ..own("x") },
+    ] {
+        assert_eq!(found(&other, NOW).await, None, "{other:?}");
+    }
+    let end = own("g1").expires_at;
+    assert_eq!(found(&own("x"), end).await, Some(grant_id("g1")));
+    assert_eq!(found(&own("x"), end.plus(Duration::from_millis(1))).await, None, "it does not live until then");
+    store.add_grant(&Grant { created_at: NOW.plus(HOUR), ..own("g5") }).await.unwrap();
+    assert_eq!(found(&own("x"), NOW).await, Some(grant_id("g5")), "the newest");
+    store.revoke(&RevocationSubject::Grant(grant_id("g5")), NOW).await.unwrap();
+    assert_eq!(found(&own("x"), NOW).await, Some(grant_id("g1")), "revoked");
+}
+
 pub(super) async fn rotation(store: Arc<dyn Store>) {
     family(&*store, "g1", 1).await;
     let rotate = async |token, client_name: &str, successor: &NewRefresh, now| {

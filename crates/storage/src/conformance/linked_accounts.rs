@@ -60,6 +60,15 @@ pub(super) async fn lifecycle(store: Arc<dyn Store>) {
     assert!(unlink(&zed, None).await.unwrap().is_none() && unlink(&acme, Some(2)).await.unwrap().is_none());
     assert_eq!(unlink(&acme, None).await.unwrap().unwrap().version, 3);
     assert!(unlink(&acme, None).await.unwrap().is_none());
+    // Unlinked and linked anew, from a version of its own: nothing that was held before fits it.
+    let drawn = LinkedAccount { version: (1 << 48) + 7, ..files.clone() };
+    store.link_account(&drawn).await.unwrap();
+    for old in 1..=4 {
+        assert!(!claim(old, NOW).await.unwrap() && !renew(old, "late").await.unwrap());
+        assert!(unlink(&acme, Some(old)).await.unwrap().is_none());
+    }
+    assert!(claim(drawn.version, NOW).await.unwrap() && renew(drawn.version, "next").await.unwrap());
+    assert_eq!(unlink(&acme, Some(drawn.version + 1)).await.unwrap().unwrap().tokens, "next");
     assert_eq!(store.linked_accounts(&acme, &ann).await.unwrap(), [mail]);
 }
 

@@ -58,7 +58,17 @@ pub(super) async fn clients(store: Arc<dyn Store>) {
     assert_eq!(store.scim_client(&digest(3), NOW).await.unwrap(), None);
     assert_eq!(store.scim_clients(&tenant("acme")).await.unwrap().len(), 2);
     assert!(!store.remove_scim_client(&tenant("zed"), &old.id).await.unwrap());
-    assert!(store.remove_scim_client(&tenant("acme"), &old.id).await.unwrap());
+    let next = client("next", 4);
+    let taken = store.replace_scim_client(&old, &client("next", 2)).await;
+    assert!(matches!(taken, Err(StoreError::Exists(_))), "{taken:?}");
+    assert!(store.scim_client(&digest(1), NOW).await.unwrap().is_some(), "nothing of it happened");
+    let abroad = ScimClient { tenant: tenant("zed"), ..old.clone() };
+    assert!(!store.replace_scim_client(&abroad, &next).await.unwrap(), "another tenant's");
+    assert!(store.replace_scim_client(&old, &next).await.unwrap());
+    assert!(!store.replace_scim_client(&old, &client("late", 5)).await.unwrap(), "it is gone");
+    assert_eq!(store.scim_client(&digest(5), NOW).await.unwrap(), None, "and nothing was made in its place");
+    assert_eq!(store.scim_client(&digest(4), NOW).await.unwrap(), Some(next.clone()));
+    assert!(store.remove_scim_client(&tenant("acme"), &next.id).await.unwrap());
     assert_eq!(store.scim_client(&digest(1), NOW).await.unwrap(), None);
     store.put_tenant(&Tenant { suspended: true, ..Tenant::new(tenant("acme"), "x", NOW) }).await.unwrap();
     assert_eq!(store.scim_client(&digest(2), NOW).await.unwrap(), None, "of a suspended tenant");

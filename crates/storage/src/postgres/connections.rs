@@ -197,6 +197,36 @@ impl Connections for PostgresStore {
         self.one(sql, params![id.as_str(), name], |row| Ok((plain(row, "document")?, time(row, "at")?))).await
     }
 
+    async fn claim_domain(&self, claim: &Domain) -> Result<(), StoreError> {
+        let sql = "INSERT INTO domains (tenant, name, challenge, connection, claimed_at)
+                   SELECT $1, $2, $3, $4, $5
+                   WHERE EXISTS (SELECT 1 FROM tenants WHERE id = $1)
+                     AND ($4 IS NULL OR EXISTS (SELECT 1 FROM connections WHERE id = $4 AND tenant = $1))
+                   ON CONFLICT (tenant, name)
+                   DO UPDATE SET connection = coalesce(excluded.connection, domains.connection)";
+        let values = params![
+            claim.tenant.as_str(),
+            claim.name,
+            claim.challenge,
+            claim.connection.as_ref().map(ConnectionId::as_str),
+            millis(claim.claimed_at),
+        ];
+        if self.execute(sql, values).await? == 1 { Ok(()) } else { Err(StoreError::Missing("tenant or connection")) }
+    }
+
+    async fn prove_domain(&self, claim: &Domain, proof: DomainProof, at: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE domains SET proof = $4, proved_at = $5
+                   WHERE tenant = $1 AND name = $2 AND challenge = $3 AND proved_at IS NULL";
+        let proof = word("domain proof", &proof)?;
+        let values = params![claim.tenant.as_str(), claim.name, claim.challenge, proof, millis(at)];
+        let proved = self.write_if(
+            |rows: &u64| *rows > 0,
+            values,
+            move |c, values| Box::pin(async move { change(c, sql, values.clone()).await.map_err(taken("domain")) }),
+        );
+        Ok(proved.await? > 0)
+    }
+
     async fn put_domain(&self, domain: &Domain) -> Result<(), StoreError> {
         let sql = "INSERT INTO domains (tenant, name, challenge, connection, claimed_at, proof, proved_at)
                    SELECT $1, $2, $3, $4, $5, $6, $7

@@ -242,6 +242,32 @@ impl Grants for PostgresStore {
         self.all(sql, params![[agent.as_str()].as_slice(), tenant.as_str(), millis(now)], grant).await
     }
 
+    async fn grant_like(&self, like: &Grant, until: Timestamp) -> Result<Option<Grant>, StoreError> {
+        let sql = "SELECT * FROM standing_grants
+                   WHERE subject_kind = $1 AND subject_id = $2 AND tenant = $3 AND client = $4 AND resource = $5
+                     AND scopes = $6 AND bound_to IS NOT DISTINCT FROM $7 AND actors = '{}' AND ancestors = '{}'
+                     AND revoked_at IS NULL AND expires_at >= $8
+                   ORDER BY created_at DESC, id DESC LIMIT 1";
+        let values = params![
+            subject_kind(&like.subject),
+            like.subject.id(),
+            like.tenant.as_str(),
+            like.client.as_str(),
+            like.resource,
+            like.scopes.to_string(),
+            like.bound_to.as_ref().map(|key| json("key binding", key)).transpose()?,
+            millis(until),
+        ];
+        self.one(sql, values, grant).await
+    }
+
+    async fn grants_made_of(&self, grant: &GrantId, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
+        let sql = "SELECT * FROM standing_grants
+                   WHERE ancestors <> '{}' AND ancestors @> $1 AND revoked_at IS NULL AND expires_at > $2
+                   ORDER BY created_at DESC, id DESC";
+        self.all(sql, params![[grant.as_str()].as_slice(), millis(now)], self::grant).await
+    }
+
     async fn bind_grant(&self, grant: &GrantId, key: &KeyBinding, now: Timestamp) -> Result<bool, StoreError> {
         let given = (grant.clone(), key.clone());
         self.write(given, move |c, (id, key)| Box::pin(bind(c, id, key, now))).await

@@ -201,23 +201,37 @@ impl PostgresStore {
     }
 }
 
+const REMOVE_CLIENT: &str = "DELETE FROM scim_clients WHERE id = $1 AND tenant = $2";
+
+async fn insert_client(c: &mut PgConnection, client: &ScimClient) -> Result<(), Failure> {
+    let sql = "INSERT INTO scim_clients (id, tenant, name, token, created_at, expires_at)
+               SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT 1 FROM tenants WHERE id = $2)";
+    let values = params![
+        client.id.as_str(),
+        client.tenant.as_str(),
+        client.name,
+        client.token,
+        millis(client.created_at),
+        client.expires_at.map(millis),
+    ];
+    match change(c, sql, values).await.map_err(taken("SCIM client"))? {
+        1 => Ok(()),
+        _ => Err(StoreError::Missing("tenant").into()),
+    }
+}
+
+/// Whoever removes the old one puts the new one in its place: a second one waits for the row and finds none.
+async fn replace_client(c: &mut PgConnection, old: &ScimClient, new: &ScimClient) -> Result<bool, Failure> {
+    if change(c, REMOVE_CLIENT, params![old.id.as_str(), old.tenant.as_str()]).await? == 0 {
+        return Ok(false);
+    }
+    insert_client(c, new).await.map(|()| true)
+}
+
 #[async_trait]
 impl Provisioning for PostgresStore {
     async fn add_scim_client(&self, client: &ScimClient) -> Result<(), StoreError> {
-        let sql = "INSERT INTO scim_clients (id, tenant, name, token, created_at, expires_at)
-                   SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT 1 FROM tenants WHERE id = $2)";
-        let values = params![
-            client.id.as_str(),
-            client.tenant.as_str(),
-            client.name,
-            client.token,
-            millis(client.created_at),
-            client.expires_at.map(millis),
-        ];
-        let add = self.write(values, move |c, values| {
-            Box::pin(async move { change(c, sql, values.clone()).await.map_err(taken("SCIM client")) })
-        });
-        if add.await? == 1 { Ok(()) } else { Err(StoreError::Missing("tenant")) }
+        self.write(client.clone(), |c, client| Box::pin(insert_client(c, client))).await
     }
 
     async fn scim_client(&self, token: &Digest, now: Timestamp) -> Result<Option<ScimClient>, StoreError> {
@@ -231,9 +245,13 @@ impl Provisioning for PostgresStore {
         self.all(sql, params![tenant.as_str()], client).await
     }
 
+    async fn replace_scim_client(&self, old: &ScimClient, new: &ScimClient) -> Result<bool, StoreError> {
+        let given = (old.clone(), new.clone());
+        self.write_if(|done| *done, given, |c, (old, new)| Box::pin(replace_client(c, old, new))).await
+    }
+
     async fn remove_scim_client(&self, tenant: &TenantId, id: &ScimClientId) -> Result<bool, StoreError> {
-        let sql = "DELETE FROM scim_clients WHERE id = $1 AND tenant = $2";
-        Ok(self.execute(sql, params![id.as_str(), tenant.as_str()]).await? > 0)
+        Ok(self.execute(REMOVE_CLIENT, params![id.as_str(), tenant.as_str()]).await? > 0)
     }
 
     async fn add_scim_user(&self, user: &ScimResource, person: &Person) -> Result<(), StoreError> {

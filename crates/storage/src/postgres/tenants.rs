@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::{
     PostgresStore,
-    error::Failure,
+    error::{Failure, taken},
     revocations,
     rows::{Row, change, from_json, id, json, millis, one, params, plain, time},
 };
@@ -63,6 +63,21 @@ async fn remove(c: &mut PgConnection, id: &TenantId, at: Timestamp) -> Result<Op
 
 #[async_trait]
 impl Tenants for PostgresStore {
+    async fn add_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        let sql = "INSERT INTO tenants (id, name, created_at, suspended, settings) VALUES ($1, $2, $3, $4, $5)";
+        let values = params![
+            tenant.id.as_str(),
+            tenant.name,
+            millis(tenant.created_at),
+            tenant.suspended,
+            json("settings", &tenant.settings)?,
+        ];
+        let add = self.write(values, move |c, values| {
+            Box::pin(async move { change(c, sql, values.clone()).await.map_err(taken("tenant")) })
+        });
+        add.await.map(|_| ())
+    }
+
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
         let sql = "INSERT INTO tenants (id, name, created_at, suspended, settings) VALUES ($1, $2, $3, $4, $5)
                    ON CONFLICT (id) DO UPDATE SET name = excluded.name, suspended = excluded.suspended,

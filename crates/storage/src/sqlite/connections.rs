@@ -200,6 +200,38 @@ impl Connections for SqliteStore {
         .await
     }
 
+    async fn claim_domain(&self, claim: &Domain) -> Result<(), StoreError> {
+        let claim = claim.clone();
+        let sql = "INSERT INTO domains (tenant, name, challenge, connection, claimed_at)
+                   SELECT ?1, ?2, ?3, ?4, ?5
+                   WHERE EXISTS (SELECT 1 FROM tenants WHERE id = ?1)
+                     AND (?4 IS NULL OR EXISTS (SELECT 1 FROM connections WHERE id = ?4 AND tenant = ?1))
+                   ON CONFLICT (tenant, name) DO UPDATE SET connection = coalesce(excluded.connection, connection)";
+        self.write(move |c| {
+            let values = params![
+                claim.tenant.as_str(),
+                claim.name,
+                claim.challenge,
+                claim.connection.as_ref().map(ConnectionId::as_str),
+                millis(claim.claimed_at),
+            ];
+            if change(c, sql, values)? == 1 { Ok(()) } else { Err(StoreError::Missing("tenant or connection")) }
+        })
+        .await
+    }
+
+    async fn prove_domain(&self, claim: &Domain, proof: DomainProof, at: Timestamp) -> Result<bool, StoreError> {
+        let claim = claim.clone();
+        let sql = "UPDATE domains SET proof = ?4, proved_at = ?5
+                   WHERE tenant = ?1 AND name = ?2 AND challenge = ?3 AND proved_at IS NULL";
+        self.write(move |c| {
+            let proof = word("domain proof", &proof)?;
+            let values = params![claim.tenant.as_str(), claim.name, claim.challenge, proof, millis(at)];
+            Ok(change(c, sql, values).map_err(taken("domain"))? > 0)
+        })
+        .await
+    }
+
     async fn put_domain(&self, domain: &Domain) -> Result<(), StoreError> {
         let domain = domain.clone();
         let sql = "INSERT INTO domains (tenant, name, challenge, connection, claimed_at, proof, proved_at)

@@ -220,6 +220,38 @@ impl Grants for SqliteStore {
         self.read(move |c| all(c, ACTED, params![agent.as_str(), tenant.as_str(), millis(now)], grant)).await
     }
 
+    async fn grant_like(&self, like: &Grant, until: Timestamp) -> Result<Option<Grant>, StoreError> {
+        let like = like.clone();
+        let sql = "SELECT * FROM grants
+                   WHERE subject_kind = ?1 AND subject_id = ?2 AND tenant = ?3 AND client = ?4 AND resource = ?5
+                     AND scopes = ?6 AND bound_to IS ?7 AND actors = '[]' AND ancestors = '[]'
+                     AND revoked_at IS NULL AND expires_at >= ?8
+                   ORDER BY created_at DESC, id DESC LIMIT 1";
+        self.read(move |c| {
+            let values = params![
+                subject_kind(&like.subject),
+                like.subject.id(),
+                like.tenant.as_str(),
+                like.client.as_str(),
+                like.resource,
+                like.scopes.to_string(),
+                like.bound_to.as_ref().map(|key| json("key binding", key)).transpose()?,
+                millis(until),
+            ];
+            one(c, sql, values, grant)
+        })
+        .await
+    }
+
+    async fn grants_made_of(&self, grant: &GrantId, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
+        let id = grant.clone();
+        let sql = "SELECT * FROM grants
+                   WHERE id IN (SELECT grant_id FROM grant_ancestors WHERE ancestor = ?1)
+                     AND revoked_at IS NULL AND expires_at > ?2
+                   ORDER BY created_at DESC, id DESC";
+        self.read(move |c| all(c, sql, params![id.as_str(), millis(now)], self::grant)).await
+    }
+
     async fn bind_grant(&self, grant: &GrantId, key: &KeyBinding, now: Timestamp) -> Result<bool, StoreError> {
         let (id, key) = (grant.clone(), key.clone());
         self.write(move |c| {

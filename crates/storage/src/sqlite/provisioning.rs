@@ -170,27 +170,33 @@ fn join(c: &Connection, tenant: &TenantId, group: &str, users: &[UserId]) -> Res
     Ok(())
 }
 
+fn insert_client(c: &Connection, client: &ScimClient) -> Result<(), StoreError> {
+    let sql = "INSERT INTO scim_clients (id, tenant, name, token, created_at, expires_at)
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM tenants WHERE id = ?2)";
+    let values = params![
+        client.id.as_str(),
+        client.tenant.as_str(),
+        client.name,
+        client.token,
+        millis(client.created_at),
+        client.expires_at.map(millis),
+    ];
+    match change(c, sql, values).map_err(taken("SCIM client"))? {
+        1 => Ok(()),
+        _ => Err(StoreError::Missing("tenant")),
+    }
+}
+
+fn remove_client(c: &Connection, tenant: &TenantId, id: &ScimClientId) -> Result<bool, StoreError> {
+    let sql = "DELETE FROM scim_clients WHERE id = ?1 AND tenant = ?2";
+    Ok(change(c, sql, [id.as_str(), tenant.as_str()])? > 0)
+}
+
 #[async_trait]
 impl Provisioning for SqliteStore {
     async fn add_scim_client(&self, client: &ScimClient) -> Result<(), StoreError> {
         let client = client.clone();
-        let sql = "INSERT INTO scim_clients (id, tenant, name, token, created_at, expires_at)
-                   SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM tenants WHERE id = ?2)";
-        self.write(move |c| {
-            let values = params![
-                client.id.as_str(),
-                client.tenant.as_str(),
-                client.name,
-                client.token,
-                millis(client.created_at),
-                client.expires_at.map(millis),
-            ];
-            match change(c, sql, values).map_err(taken("SCIM client"))? {
-                1 => Ok(()),
-                _ => Err(StoreError::Missing("tenant")),
-            }
-        })
-        .await
+        self.write(move |c| insert_client(c, &client)).await
     }
 
     async fn scim_client(&self, token: &Digest, now: Timestamp) -> Result<Option<ScimClient>, StoreError> {
@@ -206,10 +212,20 @@ impl Provisioning for SqliteStore {
         self.read(move |c| all(c, sql, [tenant.as_str()], client)).await
     }
 
+    async fn replace_scim_client(&self, old: &ScimClient, new: &ScimClient) -> Result<bool, StoreError> {
+        let (old, new) = (old.clone(), new.clone());
+        self.write(move |c| {
+            if !remove_client(c, &old.tenant, &old.id)? {
+                return Ok(false);
+            }
+            insert_client(c, &new).map(|()| true)
+        })
+        .await
+    }
+
     async fn remove_scim_client(&self, tenant: &TenantId, id: &ScimClientId) -> Result<bool, StoreError> {
         let (tenant, id) = (tenant.clone(), id.clone());
-        let sql = "DELETE FROM scim_clients WHERE id = ?1 AND tenant = ?2";
-        self.write(move |c| Ok(change(c, sql, [id.as_str(), tenant.as_str()])? > 0)).await
+        self.write(move |c| remove_client(c, &tenant, &id)).await
     }
 
     async fn add_scim_user(&self, user: &ScimResource, person: &Person) -> Result<(), StoreError> {

@@ -5,7 +5,9 @@ use rusqlite::{Connection, Row, params};
 use sallyport_model::{TenantId, Timestamp};
 
 use super::{
-    SqliteStore, revocations,
+    SqliteStore,
+    error::taken,
+    revocations,
     rows::{all, change, from_json, id, json, millis, one, plain, time},
 };
 use crate::{RevocationSubject, StoreError, Tenant, Tenants};
@@ -53,6 +55,23 @@ fn remove(c: &Connection, id: &TenantId, at: Timestamp) -> Result<bool, StoreErr
 
 #[async_trait]
 impl Tenants for SqliteStore {
+    async fn add_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        let tenant = tenant.clone();
+        let sql = "INSERT INTO tenants (id, name, created_at, suspended, settings) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.write(move |c| {
+            let values = params![
+                tenant.id.as_str(),
+                tenant.name,
+                millis(tenant.created_at),
+                tenant.suspended,
+                json("settings", &tenant.settings)?,
+            ];
+            change(c, sql, values).map_err(taken("tenant"))?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
         let tenant = tenant.clone();
         self.write(move |c| {

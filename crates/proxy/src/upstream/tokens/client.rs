@@ -19,7 +19,7 @@ use url::form_urlencoded;
 use super::{
     At, Scheme, UpstreamToken, UpstreamTokens, cache::usable_until, discovery::Server, fault::TokenFault, wire::Form,
 };
-use crate::upstream::credential::{ClientProof, Issued, SecretSource};
+use crate::upstream::credential::{ClientProof, Issued, OwnClient, SecretSource};
 
 /// How long a token is believed to live whose server does not say.
 const UNSAID_LIFE: Duration = Duration::from_secs(60);
@@ -51,9 +51,9 @@ impl UpstreamTokens {
         key: Option<&Arc<SigningKey>>,
     ) -> Result<TokenResponse, TokenFault> {
         let mut again = true;
+        let mut nonce = self.nonce(&server.token_endpoint);
         loop {
             let (form, authorization) = self.authenticated(at, issued, server, form.clone()).await?;
-            let nonce = self.nonce(&server.token_endpoint);
             let target = dpop::Target {
                 method: "POST",
                 url: &server.token_endpoint,
@@ -63,9 +63,12 @@ impl UpstreamTokens {
             let proof = key.map(|key| self.prove(&target, key)).transpose()?;
             let sent = server.wire.form(&server.token_endpoint, &form, authorization.as_ref(), proof.as_deref());
             let answer = sent.await?;
-            let nonce = self.learn_nonce(&server.token_endpoint, &answer.headers);
+            let fresh = self.learn_nonce(&server.token_endpoint, &answer.headers);
             match exchange::read(answer.status.as_u16(), &answer.body) {
-                Err(OidcFault::DpopNonce) if key.is_some() && nonce && again => again = false,
+                // Other than the one that this request used, whatever other requests learned meanwhile.
+                Err(OidcFault::DpopNonce) if key.is_some() && again && fresh.is_some() && fresh != nonce => {
+                    (again, nonce) = (false, fresh);
+                }
                 read => return read.map_err(|fault| refusal(&fault)),
             }
         }
@@ -168,6 +171,17 @@ fn refusal(fault: &OidcFault) -> TokenFault {
         OidcFault::TokenResponse { why } => TokenFault::Answer((*why).to_owned()),
         _ => TokenFault::Answer("it is not one JSON object of a token".to_owned()),
     }
+}
+
+/// The same client with its secret read, so that no program has to run any more.
+pub(super) async fn with_secret(issued: &Issued) -> Result<Issued, TokenFault> {
+    let proof = match &issued.client.proof {
+        ClientProof::SecretBasic(secret) => ClientProof::SecretBasic(SecretSource::Value(read(secret).await?)),
+        ClientProof::SecretPost(secret) => ClientProof::SecretPost(SecretSource::Value(read(secret).await?)),
+        proof @ (ClientProof::Public | ClientProof::PrivateKeyJwt) => proof.clone(),
+    };
+    let client = OwnClient { id: issued.client.id.clone(), proof };
+    Ok(Issued { client, ..issued.clone() })
 }
 
 /// A secret, wherever it is.

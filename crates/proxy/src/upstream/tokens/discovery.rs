@@ -122,9 +122,15 @@ impl Looking<'_> {
         let flag = |name: &str| document.get(name).and_then(Value::as_bool).unwrap_or_default();
         let methods = document.get("code_challenge_methods_supported").and_then(Value::as_array);
         let token_endpoint = endpoint("token_endpoint")?.ok_or_else(|| fault("its metadata name no token endpoint"))?;
+        let authorization_endpoint = endpoint("authorization_endpoint")?;
+        let revocation_endpoint = endpoint("revocation_endpoint")?;
+        if resource.is_some() {
+            let optional = [&authorization_endpoint, &revocation_endpoint].into_iter().flatten();
+            at_home(issuer, optional.chain([&token_endpoint]))?;
+        }
         Ok(Server {
-            authorization_endpoint: endpoint("authorization_endpoint")?,
-            revocation_endpoint: endpoint("revocation_endpoint")?,
+            authorization_endpoint,
+            revocation_endpoint,
             s256: methods.is_some_and(|methods| methods.iter().any(|method| method == "S256")),
             names_itself: flag("authorization_response_iss_parameter_supported"),
             reads_documents: flag("client_id_metadata_document_supported"),
@@ -147,6 +153,15 @@ impl Looking<'_> {
         let policy = reach::from(named, self.resolver.as_ref()).await;
         Wire::new(policy, Arc::clone(self.resolver), self.roots.to_vec())
     }
+}
+
+/// Whether the endpoints are at the issuer's own origin. A server that nobody but the upstream named could else send
+/// people to an honest server's page and take the code that they bring back (mix-up, RFC 9700 section 4.4).
+fn at_home<'a>(issuer: &Url, endpoints: impl IntoIterator<Item = &'a Url>) -> Result<(), TokenFault> {
+    if endpoints.into_iter().all(|endpoint| endpoint.origin() == issuer.origin()) {
+        return Ok(());
+    }
+    Err(fault("the server that the upstream names has an endpoint at another origin than its issuer's"))
 }
 
 /// Which URLs a plain upstream, or one behind TLS, may name.
@@ -232,6 +247,22 @@ mod tests {
             appended("https://a.example/t1/"),
             Some("https://a.example/t1/.well-known/openid-configuration".into())
         );
+    }
+
+    #[test]
+    fn a_server_that_the_upstream_names_has_its_endpoints_at_home() {
+        let issuer = url("https://as.example/tenant");
+        let [own, deeper] = ["https://as.example/token", "https://as.example:443/tenant/authorize"].map(url);
+        assert!(at_home(&issuer, [&own, &deeper]).is_ok());
+        for other in [
+            "https://honest.example/authorize",
+            "https://as.example:8443/",
+            "http://as.example/",
+            "https://a.as.example/",
+        ] {
+            let refused = at_home(&issuer, [&own, &url(other)]).unwrap_err();
+            assert!(refused.to_string().contains("name it with `issuer`"), "{other}");
+        }
     }
 
     #[test]

@@ -11,26 +11,51 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
-    At, Scheme, UpstreamToken, UpstreamTokens, cache::usable_until, discovery::Server, dpop_key, fault::TokenFault,
-    issue, wire::Form,
+    At, Scheme, UpstreamToken, UpstreamTokens, cache::usable_until, client, discovery::Server, dpop_key,
+    fault::TokenFault, issue, wire::Form,
 };
 use crate::upstream::{
-    Caller, UpstreamError,
-    credential::{CatalogueAccess, Linked},
+    Caller, UpstreamCredential, UpstreamError, UpstreamSpec,
+    credential::{CatalogueAccess, Issued, Linked},
 };
 
 /// A node that refreshes has so long; then another one may.
 const REFRESH_LEASE: Duration = Duration::from_secs(15);
+/// How long the authorization server may take; with what comes after it, well within the lease.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a node looks that waits for another one's refresh.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a token is believed to live whose server does not say.
 const UNSAID_LIFE: Duration = Duration::from_secs(3600);
+
+/// For what an account was linked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The upstream's URL, as it was configured.
+    pub url: String,
+    /// The RFC 8707 resource that was asked for.
+    pub resource: String,
+}
+
+impl Place {
+    pub(super) fn of(at: &At, issued: &Issued, server: &Server) -> Self {
+        Self { url: at.url.to_string(), resource: issue::resource(at, issued, server) }
+    }
+
+    /// Whether that is the upstream as it is configured now.
+    fn is(&self, at: &At, issued: &Issued) -> bool {
+        self.url == at.url.as_str() && issued.resource.as_ref().is_none_or(|resource| *resource == self.resource)
+    }
+}
 
 /// What is kept of a linked account, sealed by the store.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Kept {
     /// Of whose authorization server the tokens are; they go to no other.
     pub issuer: String,
+    /// To nobody else are they shown. What was kept without it is shown to nobody.
+    #[serde(default)]
+    pub place: Place,
     pub access_token: String,
     pub usable_until: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +81,7 @@ impl Kept {
     pub(super) fn of(
         answer: &TokenResponse,
         server: &Server,
+        place: Place,
         before: Option<&Self>,
         dpop_key: Option<String>,
         now: Timestamp,
@@ -66,6 +92,7 @@ impl Kept {
         let refresh = answer.refresh_token.as_ref().map(|token| token.expose().to_owned());
         Ok(Self {
             issuer: server.issuer.clone(),
+            place,
             access_token: answer.access_token.expose().to_owned(),
             usable_until: usable_until(now, answer.expires_in.unwrap_or(UNSAID_LIFE)),
             refresh_token: refresh.or_else(|| before.and_then(|before| before.refresh_token.clone())),
@@ -100,10 +127,81 @@ impl Kept {
     }
 }
 
+/// A refresh that is under way. It runs as a task of its own: whoever waits for it may go away, but once the
+/// authorization server has taken the old refresh token, the new one has to be kept.
+struct Renewal {
+    tokens: Arc<UpstreamTokens>,
+    at: At,
+    /// Found, and its secret read, before the claim.
+    server: Arc<Server>,
+    issued: Arc<Issued>,
+    account: LinkedAccount,
+    kept: Kept,
+}
+
+/// What became of it.
+enum Renewed {
+    Token(UpstreamToken),
+    /// The person has to link again.
+    Lost,
+    /// Somebody else is at it, or changed the account meanwhile: look again.
+    Elsewhere,
+}
+
+impl Renewal {
+    async fn run(self) -> Result<Renewed, TokenFault> {
+        let LinkedAccount { tenant, user, upstream, version, .. } = &self.account;
+        let (store, clock) = (&self.tokens.deps.store, &self.tokens.deps.clock);
+        let now = clock.now();
+        let until = now.plus(REFRESH_LEASE);
+        let claimed = store.claim_linked_refresh(tenant, user, upstream, *version, now, until).await;
+        if !claimed.map_err(|_| TokenFault::Store)? {
+            return Ok(Renewed::Elsewhere);
+        }
+        let late = || broken_off("no refresh came to an end");
+        let next = match tokio::time::timeout(REFRESH_PATIENCE, self.refresh()).await.map_err(|_| late())? {
+            Ok(next) => next,
+            // The claim is over, so the token may be refused because another node has used it since.
+            Err(TokenFault::Refused("invalid_grant")) if clock.now() >= until => return Ok(Renewed::Elsewhere),
+            Err(TokenFault::Refused("invalid_grant")) => {
+                let removed = self.tokens.lost(&self.account, "its authorization server ended it").await?;
+                return Ok(if removed { Renewed::Lost } else { Renewed::Elsewhere });
+            }
+            Err(fault) => return Err(fault),
+        };
+        let tokens = next.write()?;
+        let renewed = store.renew_linked_account(tenant, user, upstream, *version, &tokens, clock.now()).await;
+        if !renewed.map_err(|_| TokenFault::Store)? {
+            // It was unlinked, or linked anew, meanwhile.
+            return Ok(Renewed::Elsewhere);
+        }
+        next.shown(version + 1).map(Renewed::Token)
+    }
+
+    async fn refresh(&self) -> Result<Kept, TokenFault> {
+        let Self { tokens, at, server, issued, kept, .. } = self;
+        if server.issuer != kept.issuer {
+            // Another server must never be shown this one's tokens.
+            return Err(TokenFault::Refused("invalid_grant"));
+        }
+        let key = kept.key()?.map(Arc::new);
+        let form = Form::of("refresh_token")
+            .with("refresh_token", kept.refresh_token.as_deref().unwrap_or_default())
+            .with("resource", kept.place.resource.as_str());
+        let answer = tokens.ask(at, issued, server, form, key.as_ref()).await?;
+        let now = tokens.deps.clock.now();
+        Kept::of(&answer, server, kept.place.clone(), Some(kept), kept.dpop_key.clone(), now)
+    }
+}
+
+fn broken_off(why: &str) -> TokenFault {
+    TokenFault::Unreachable { what: "the upstream's token endpoint", why: why.to_owned() }
+}
+
 impl UpstreamTokens {
     /// The token of the account that `caller` has linked, refreshed if it has to be.
     pub(super) async fn linked_token(
-        &self,
+        self: &Arc<Self>,
         at: &At,
         linked: &Linked,
         caller: &Caller,
@@ -125,8 +223,8 @@ impl UpstreamTokens {
     }
 
     /// The upstream refused a linked account's token; whether there is, or may be, another one.
-    pub(super) async fn linked_refused(&self, at: &At, caller: &Caller, token: &Arc<UpstreamToken>) -> bool {
-        let super::UpstreamCredential::LinkedAccount(linked) = &at.credential else { return false };
+    pub(super) async fn linked_refused(self: &Arc<Self>, at: &At, caller: &Caller, token: &Arc<UpstreamToken>) -> bool {
+        let UpstreamCredential::LinkedAccount(linked) = &at.credential else { return false };
         let account = match (caller, &linked.catalogue) {
             (Caller::Principal(_), _) => caller.person(),
             (Caller::Gate(_), CatalogueAccess::Account { tenant, user }) => Some((tenant, user)),
@@ -147,9 +245,18 @@ impl UpstreamTokens {
         format!("{}/account/linked/{upstream}", self.deps.public_url)
     }
 
+    /// Whether an account that is kept is one at this upstream as it is configured now; another one is never used,
+    /// and its person has to link again.
+    pub fn is_linked(&self, spec: &UpstreamSpec, account: &LinkedAccount) -> bool {
+        let (Some(at), UpstreamCredential::LinkedAccount(linked)) = (At::of(spec), &spec.credential) else {
+            return false;
+        };
+        Kept::read(account).is_ok_and(|kept| kept.place.is(&at, &linked.issued))
+    }
+
     /// A token that lives and is not of version `refused`; `None` when the person has to link (again).
     async fn living(
-        &self,
+        self: &Arc<Self>,
         at: &At,
         linked: &Linked,
         tenant: &TenantId,
@@ -157,68 +264,50 @@ impl UpstreamTokens {
         refused: Option<u64>,
     ) -> Result<Option<UpstreamToken>, TokenFault> {
         let until = tokio::time::Instant::now() + REFRESH_LEASE * 2;
+        let mut ready = None;
         while tokio::time::Instant::now() < until {
             let account = self.deps.store.linked_account(tenant, user, &at.name).await;
             let Some(account) = account.map_err(|_| TokenFault::Store)? else { return Ok(None) };
             let kept = Kept::read(&account)?;
-            let now = self.deps.clock.now();
-            if now < kept.usable_until && refused != Some(account.version) {
+            if !kept.place.is(at, &linked.issued) {
+                return Ok(None);
+            }
+            if self.deps.clock.now() < kept.usable_until && refused != Some(account.version) {
                 return kept.shown(account.version).map(Some);
             }
-            let Some(refresh_token) = kept.refresh_token.clone() else {
-                self.lost(&account, "it ended and cannot be refreshed").await?;
-                return Ok(None);
-            };
-            let lease = now.plus(REFRESH_LEASE);
-            let claimed = self.deps.store.claim_linked_refresh(tenant, user, &at.name, account.version, now, lease);
-            if !claimed.await.map_err(|_| TokenFault::Store)? {
-                // Another call, or another node, is at it.
-                tokio::time::sleep(LOOK_AGAIN).await;
-                continue;
-            }
-            match self.refresh(at, linked, &kept, &refresh_token).await {
-                Ok(next) => {
-                    let (store, tokens) = (&self.deps.store, next.write()?);
-                    let renewed = store.renew_linked_account(tenant, user, &at.name, account.version, &tokens, now);
-                    if !renewed.await.map_err(|_| TokenFault::Store)? {
-                        // It was unlinked, or linked anew, meanwhile: look again.
-                        continue;
-                    }
-                    return next.shown(account.version + 1).map(Some);
-                }
-                Err(TokenFault::Refused("invalid_grant")) => {
-                    self.lost(&account, "its authorization server ended it").await?;
+            if kept.refresh_token.is_none() {
+                if self.lost(&account, "it ended and cannot be refreshed").await? {
                     return Ok(None);
                 }
-                Err(fault) => return Err(fault),
+                continue;
+            }
+            let (server, issued) = match &ready {
+                Some(ready) => ready,
+                None => ready.insert((
+                    self.server(at, &linked.issued.server).await?,
+                    Arc::new(client::with_secret(&linked.issued).await?),
+                )),
+            };
+            let (server, issued) = (Arc::clone(server), Arc::clone(issued));
+            let renewal = Renewal { tokens: Arc::clone(self), at: at.clone(), server, issued, account, kept };
+            match tokio::spawn(renewal.run()).await.map_err(|_| broken_off("the refresh broke off"))?? {
+                Renewed::Token(token) => return Ok(Some(token)),
+                Renewed::Lost => return Ok(None),
+                Renewed::Elsewhere => tokio::time::sleep(LOOK_AGAIN).await,
             }
         }
-        Err(TokenFault::Unreachable {
-            what: "the upstream's token endpoint",
-            why: "no refresh came to an end".to_owned(),
-        })
+        Err(broken_off("no refresh came to an end"))
     }
 
-    async fn refresh(&self, at: &At, linked: &Linked, kept: &Kept, refresh: &str) -> Result<Kept, TokenFault> {
-        let issued = &linked.issued;
-        let server = self.server(at, &issued.server).await?;
-        if server.issuer != kept.issuer {
-            // Another server must never be shown this one's tokens.
-            return Err(TokenFault::Refused("invalid_grant"));
-        }
-        let key = kept.key()?.map(Arc::new);
-        let form = Form::of("refresh_token")
-            .with("refresh_token", refresh)
-            .with("resource", issue::resource(at, issued, &server));
-        let answer = self.ask(at, issued, &server, form, key.as_ref()).await?;
-        Kept::of(&answer, &server, Some(kept), kept.dpop_key.clone(), self.deps.clock.now())
-    }
-
-    /// Removes an account whose tokens are worth nothing any more, unless it was linked anew meanwhile.
-    async fn lost(&self, account: &LinkedAccount, why: &str) -> Result<(), TokenFault> {
-        tracing::info!(upstream = %account.upstream, user = %account.user, why, "a linked account is lost");
+    /// Removes an account whose tokens are worth nothing any more, unless it was renewed or linked anew meanwhile:
+    /// whether it did.
+    async fn lost(&self, account: &LinkedAccount, why: &str) -> Result<bool, TokenFault> {
         let LinkedAccount { tenant, user, upstream, version, .. } = account;
         let removed = self.deps.store.unlink_account(tenant, user, upstream, Some(*version)).await;
-        removed.map(drop).map_err(|_| TokenFault::Store)
+        let removed = removed.map_err(|_| TokenFault::Store)?.is_some();
+        if removed {
+            tracing::info!(%upstream, %user, why, "a linked account is lost");
+        }
+        Ok(removed)
     }
 }

@@ -17,7 +17,12 @@ use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::{
-    At, UpstreamTokens, discovery::Server, dpop_key, fault::TokenFault, issue::resource, kept::Kept, wire::Form,
+    At, UpstreamTokens,
+    discovery::Server,
+    dpop_key,
+    fault::TokenFault,
+    kept::{Kept, Place},
+    wire::Form,
 };
 use crate::upstream::{
     UpstreamCredential, UpstreamSpec,
@@ -94,8 +99,25 @@ struct Attempt {
     linker: Linker,
     verifier: String,
     issuer: String,
+    place: Place,
     begun_at: Timestamp,
     dpop_key: Option<String>,
+}
+
+/// A good answer of the authorization server: the person agreed there. Its code is not redeemed yet.
+pub struct Granted {
+    at: At,
+    linked: Arc<Linked>,
+    server: Arc<Server>,
+    attempt: Attempt,
+    code: Secret,
+    redirect_uri: String,
+}
+
+impl fmt::Debug for Granted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Granted(…)")
+    }
 }
 
 impl UpstreamTokens {
@@ -120,6 +142,7 @@ impl UpstreamTokens {
         } else {
             None
         };
+        let place = Place::of(&at, issued, &server);
         let mut redirect = endpoint;
         redirect
             .query_pairs_mut()
@@ -129,7 +152,7 @@ impl UpstreamTokens {
             .append_pair("state", &state)
             .append_pair("code_challenge", &pkce::challenge_of(&verifier))
             .append_pair("code_challenge_method", pkce::METHOD)
-            .append_pair("resource", &resource(&at, issued, &server));
+            .append_pair("resource", &place.resource);
         if let Some(scope) = &issued.scope {
             redirect.query_pairs_mut().append_pair("scope", scope);
         }
@@ -141,6 +164,7 @@ impl UpstreamTokens {
             linker,
             verifier,
             issuer: server.issuer.clone(),
+            place,
             begun_at: self.deps.clock.now(),
             dpop_key,
         };
@@ -160,8 +184,67 @@ impl UpstreamTokens {
         Ok((server.issuer.clone(), endpoint))
     }
 
-    /// Finishes: takes the authorization response, redeems the code and stores the account. `kept` was taken from
-    /// where [`Begun`] was put, and is there no more.
+    /// Takes the authorization response: whether it is one to what was begun here, and what the person said. `kept`
+    /// was taken from where [`Begun`] was put, and is there no more. Nothing is redeemed yet.
+    ///
+    /// # Errors
+    /// [`LinkFault`].
+    pub async fn take_answer(
+        &self,
+        spec: &UpstreamSpec,
+        kept: &str,
+        query: &str,
+        linker: &Linker,
+    ) -> Result<Granted, LinkFault> {
+        let (at, linked) = linkable(spec)?;
+        let attempt: Attempt = serde_json::from_str(kept).map_err(|_| LinkFault::Foreign("it cannot be read"))?;
+        if attempt.upstream != at.name.as_str() {
+            return Err(LinkFault::Foreign("it is of another server"));
+        }
+        if attempt.linker != *linker {
+            return Err(LinkFault::Foreign("it was begun by somebody else, or in another browser"));
+        }
+        let server = self.server(&at, &linked.issued.server).await?;
+        if server.issuer != attempt.issuer {
+            return Err(LinkFault::Foreign("the authorization server changed meanwhile"));
+        }
+        if attempt.place != Place::of(&at, &linked.issued, &server) {
+            return Err(LinkFault::Foreign("this server's address or resource changed meanwhile"));
+        }
+        let code = code(query, &server)?;
+        Ok(Granted { at, linked, server, attempt, code, redirect_uri: self.link_redirect_uri(spec) })
+    }
+
+    /// Redeems the code and stores the account.
+    ///
+    /// # Errors
+    /// [`LinkFault::Token`].
+    pub async fn redeem_link(&self, granted: Granted) -> Result<LinkedAccount, LinkFault> {
+        let Granted { at, linked, server, attempt, code, redirect_uri } = granted;
+        let form = Form::of("authorization_code")
+            .with("code", code.expose())
+            .with("redirect_uri", redirect_uri)
+            .with("code_verifier", attempt.verifier.as_str())
+            .with("resource", attempt.place.resource.as_str());
+        let key = own_key(attempt.dpop_key.as_deref())?.map(Arc::new);
+        let answer = self.ask(&at, &linked.issued, &server, form, key.as_ref()).await?;
+        let now = self.deps.clock.now();
+        let tokens = Kept::of(&answer, &server, attempt.place, None, attempt.dpop_key, now)?;
+        let account = LinkedAccount {
+            tenant: attempt.linker.tenant,
+            user: attempt.linker.user,
+            upstream: at.name,
+            tokens: tokens.write()?,
+            version: first_version(self.deps.rng.as_ref()),
+            // What ended her access since she began ends this as well: the store looks.
+            linked_at: attempt.begun_at,
+            renewed_at: now,
+        };
+        self.deps.store.link_account(&account).await.map_err(|_| TokenFault::Store)?;
+        Ok(account)
+    }
+
+    /// Finishes: [`Self::take_answer`] and [`Self::redeem_link`], for whoever has nothing to do between them.
     ///
     /// # Errors
     /// [`LinkFault`].
@@ -172,41 +255,8 @@ impl UpstreamTokens {
         query: &str,
         linker: &Linker,
     ) -> Result<LinkedAccount, LinkFault> {
-        let (at, linked) = linkable(spec)?;
-        let issued = &linked.issued;
-        let attempt: Attempt = serde_json::from_str(kept).map_err(|_| LinkFault::Foreign("it cannot be read"))?;
-        if attempt.upstream != at.name.as_str() {
-            return Err(LinkFault::Foreign("it is of another server"));
-        }
-        if attempt.linker != *linker {
-            return Err(LinkFault::Foreign("it was begun by somebody else, or in another browser"));
-        }
-        let server = self.server(&at, &issued.server).await?;
-        if server.issuer != attempt.issuer {
-            return Err(LinkFault::Foreign("the authorization server changed meanwhile"));
-        }
-        let code = code(query, &server)?;
-        let form = Form::of("authorization_code")
-            .with("code", code.expose())
-            .with("redirect_uri", self.link_redirect_uri(spec))
-            .with("code_verifier", attempt.verifier.as_str())
-            .with("resource", resource(&at, issued, &server));
-        let key = own_key(attempt.dpop_key.as_deref())?.map(Arc::new);
-        let answer = self.ask(&at, issued, &server, form, key.as_ref()).await?;
-        let now = self.deps.clock.now();
-        let tokens = Kept::of(&answer, &server, None, attempt.dpop_key.clone(), now)?;
-        let account = LinkedAccount {
-            tenant: linker.tenant.clone(),
-            user: linker.user.clone(),
-            upstream: at.name.clone(),
-            tokens: tokens.write()?,
-            version: 1,
-            // What ended her access since she began ends this as well: the store looks.
-            linked_at: attempt.begun_at,
-            renewed_at: now,
-        };
-        self.deps.store.link_account(&account).await.map_err(|_| TokenFault::Store)?;
-        Ok(account)
+        let granted = self.take_answer(spec, kept, query, linker).await?;
+        self.redeem_link(granted).await
     }
 
     /// Unlinks: the tokens are gone from here first, then given back at the authorization server where it takes
@@ -312,6 +362,15 @@ fn thumbprint(key: &SigningKey) -> Result<String, TokenFault> {
         ("y".to_owned(), Value::from(jwk.y)),
     ]);
     sallyport_oauth::thumbprint::of_jwk(&jwk).ok_or(TokenFault::Unsigned)
+}
+
+/// Where an account's versions begin: drawn, so that whoever still holds a version of an account that was unlinked
+/// meanwhile has none of the one that was linked after it.
+fn first_version(rng: &dyn Rng) -> u64 {
+    let mut bytes = [0; 8];
+    rng.fill(&mut bytes);
+    // 48 bits: there is room above for more renewals than anybody makes.
+    (u64::from_be_bytes(bytes) >> 16) + 1
 }
 
 /// 256 random bits in base64url.

@@ -166,7 +166,7 @@ impl UpstreamTokens {
     }
 
     /// What to show `at` for `caller`.
-    pub(super) async fn token(&self, at: &At, caller: &Caller) -> Result<Arc<UpstreamToken>, UpstreamError> {
+    pub(super) async fn token(self: &Arc<Self>, at: &At, caller: &Caller) -> Result<Arc<UpstreamToken>, UpstreamError> {
         if let UpstreamCredential::LinkedAccount(linked) = &at.credential {
             return self.linked_token(at, linked, caller).await;
         }
@@ -179,18 +179,20 @@ impl UpstreamTokens {
         fetched.map_err(UpstreamError::from)
     }
 
-    /// The upstream refused `token` with 401; whether another try could go better. Nothing was executed.
+    /// The upstream refused `token` with 401; whether another try could go better. Nothing was executed. Ask once for
+    /// a request: what is sent again is not asked about again.
     pub(super) async fn refused(
-        &self,
+        self: &Arc<Self>,
         at: &At,
         caller: &Caller,
         token: &Arc<UpstreamToken>,
         headers: &HeaderMap,
     ) -> bool {
         let nonce = self.learn_nonce(&at.url, headers);
-        if token.scheme == Scheme::Dpop && nonce && Challenge::read(headers).error.as_deref() == Some("use_dpop_nonce")
-        {
-            return true;
+        if token.scheme == Scheme::Dpop && wants_nonce(headers) {
+            // The proof was refused and the token was not looked at. Whether the nonce is news is no question to ask
+            // of what is remembered: another request may have brought it since this one was signed.
+            return nonce.is_some();
         }
         match &at.credential {
             UpstreamCredential::LinkedAccount(_) => self.linked_refused(at, caller, token).await,
@@ -278,12 +280,17 @@ impl UpstreamTokens {
         lock(&self.nonces).get(&url.origin().ascii_serialization()).cloned()
     }
 
-    /// Remembers the nonce of an answer; whether it is another one than before.
-    pub(super) fn learn_nonce(&self, url: &Url, headers: &HeaderMap) -> bool {
-        let Some(nonce) = wire::dpop_nonce(headers) else { return false };
-        let before = lock(&self.nonces).insert(url.origin().ascii_serialization(), nonce.clone());
-        before.as_deref() != Some(nonce.as_str())
+    /// Remembers the nonce of an answer, which it gives back.
+    pub(super) fn learn_nonce(&self, url: &Url, headers: &HeaderMap) -> Option<String> {
+        let nonce = wire::dpop_nonce(headers)?;
+        lock(&self.nonces).insert(url.origin().ascii_serialization(), nonce.clone());
+        Some(nonce)
     }
+}
+
+/// RFC 9449 section 9.
+fn wants_nonce(headers: &HeaderMap) -> bool {
+    Challenge::read(headers).error.as_deref() == Some("use_dpop_nonce")
 }
 
 fn dpop_key(pkcs8: &[u8]) -> Result<SigningKey, TokenFault> {

@@ -8,9 +8,9 @@ use axum::body::Body;
 use futures::future::join_all;
 use http::{Request, StatusCode};
 use sallyport_mcp::{Era, ProtocolVersion};
-use sallyport_model::{EventKind, KeyBinding, PeerCertificate, SystemRng, TenantId, Timestamp};
-use sallyport_oauth::thumbprint;
-use sallyport_proxy::{NoProofIds, Possession, ProofIds, UsedProof};
+use sallyport_model::{Clock as _, EventKind, KeyBinding, PeerCertificate, SystemRng, TenantId, Timestamp};
+use sallyport_oauth::{dpop::NonceKey, thumbprint};
+use sallyport_proxy::{MemoryProofIds, NoProofIds, Possession, ProofIds, UsedProof};
 use sallyport_storage::{SqliteStore, Tenant, Tenants as _};
 use serde_json::{Value, json};
 
@@ -497,4 +497,60 @@ async fn a_tenants_demand_ends_its_bearer_tokens_and_nobody_elses() {
     acme.settings.sender_bound = false;
     rig.store.put_tenant(&acme).await.unwrap();
     becomes(LET_IN).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_tenants_were_read_no_unbound_token_passes() {
+    let (rig, upstream, url) = world().await;
+    let gate = rig.another_gate(vec![http_offer("up", &url)]).await;
+    let node = gate.router();
+    let plain = format!("Bearer {}", rig.token("up"));
+    let before = upstream.arrived().len();
+    let reply = rig.send_to(&node, greeting(&[("authorization", &plain)])).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(challenges(&reply).is_empty(), "signing in anew would not help");
+    assert_eq!(reply.json().await["error"]["data"]["reason"], "store");
+    assert_eq!(upstream.arrived().len(), before, "nothing was forwarded");
+    let holder = Holder::new();
+    let token = bound(&rig, holder.cnf());
+    let proof = holder.prove(&good(&token, &nonce(&rig).await));
+    let reply = rig.send_to(&node, greeting(&[("authorization", &dpop(&token)), ("dpop", &proof)])).await;
+    assert_eq!(reply.status, StatusCode::OK, "a bound one does not depend on it");
+    gate.load_pins().await.unwrap();
+    assert_eq!(rig.send_to(&node, greeting(&[("authorization", &plain)])).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_proof_is_refused_for_as_long_as_it_could_pass_on_either_kind_of_node() {
+    let (upstream, url) = Upstream::start(Era::Legacy).await;
+    let offered = || vec![http_offer("up", &url)];
+    let shared: fn(Arc<SqliteStore>) -> Possession = |store| Possession::shared(store, &[9; 32]);
+    let of_one = |_| Possession::with(Arc::new(MemoryProofIds::default()), &[9; 32]);
+    for possession in [of_one, shared] {
+        let rig = Rig::possessing(offered(), possession).await;
+        let holder = Holder::new();
+        let mut claims = claims("ann", "up");
+        (claims.cnf, claims.exp) = (Some(holder.cnf()), NOW + 900);
+        let token = rig.sign(&claims);
+        // As a node whose clock is ahead hands it out: good for three windows from now on.
+        let start = NOW - NOW % 60 + 60;
+        rig.clock.advance(Duration::from_secs(start - NOW));
+        let nonces = NonceKey::new(&[9; 32], Duration::from_secs(60)).unwrap();
+        let nonce = nonces.current(Timestamp::from_secs(start + 60));
+        let proof = holder.prove(&Says { at: start + 290, ..good(&token, &nonce) });
+        let (authorization, before) = (dpop(&token), upstream.arrived().len());
+        let show = async || rig.send(greeting(&[("authorization", &authorization), ("dpop", &proof)])).await.status;
+        assert_eq!(show().await, StatusCode::OK);
+        let forwarded = upstream.arrived().len();
+        assert!(forwarded > before);
+        codes(&rig).await;
+        for after in (0..170).step_by(5).chain(170..220).chain((220..700).step_by(20)) {
+            let now = rig.clock.now().as_secs();
+            rig.clock.advance(Duration::from_secs(start + after - now));
+            assert_eq!(show().await, StatusCode::UNAUTHORIZED, "{after}");
+            let code = codes(&rig).await.join(",");
+            assert_eq!(code, if after < 180 { "dpop_replayed" } else { "dpop_nonce" }, "{after}");
+        }
+        assert_eq!(upstream.arrived().len(), forwarded, "nothing more was forwarded");
+    }
 }

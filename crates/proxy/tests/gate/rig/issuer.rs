@@ -91,6 +91,10 @@ pub struct Issuer {
     pub s256: AtomicBool,
     /// It says in its metadata that it is somebody else.
     pub impostor: AtomicBool,
+    /// Its metadata name an authorization endpoint at another origin.
+    pub astray: AtomicBool,
+    /// Which nonce it wants in proofs.
+    pub nonce: AtomicUsize,
     /// It takes this long to issue a token.
     pub slow: AtomicU64,
     /// Its protected resource metadata name this authorization server instead of itself.
@@ -100,8 +104,6 @@ pub struct Issuer {
     /// It takes everything without a token.
     pub open_all: AtomicBool,
 }
-
-const NONCE: &str = "n-1";
 
 impl Issuer {
     /// A server with an upstream behind it; the upstream's URL.
@@ -119,6 +121,8 @@ impl Issuer {
             dpop: AtomicBool::new(false),
             s256: AtomicBool::new(true),
             impostor: AtomicBool::new(false),
+            astray: AtomicBool::new(false),
+            nonce: AtomicUsize::new(1),
             slow: AtomicU64::new(0),
             elsewhere: Mutex::default(),
             open_lists: AtomicBool::new(false),
@@ -187,6 +191,10 @@ impl Issuer {
             .finish()
     }
 
+    fn wanted_nonce(&self) -> String {
+        format!("n-{}", self.nonce.load(Ordering::SeqCst))
+    }
+
     fn next(&self) -> usize {
         self.count.fetch_add(1, Ordering::SeqCst)
     }
@@ -200,6 +208,9 @@ impl Issuer {
             "authorization_response_iss_parameter_supported": true,
             "client_id_metadata_document_supported": true,
         });
+        if self.astray.load(Ordering::SeqCst) {
+            metadata["authorization_endpoint"] = json!("http://127.0.0.1:9/authorize");
+        }
         if self.s256.load(Ordering::SeqCst) {
             metadata["code_challenge_methods_supported"] = json!(["S256"]);
         }
@@ -239,7 +250,7 @@ impl Issuer {
             window: dpop::WINDOW,
         };
         let proof = dpop::verify(proof, &expect).map_err(|_| "invalid_dpop_proof")?;
-        if proof.nonce.as_deref() == Some(NONCE) { Ok(proof.jkt) } else { Err("use_dpop_nonce") }
+        if proof.nonce == Some(self.wanted_nonce()) { Ok(proof.jkt) } else { Err("use_dpop_nonce") }
     }
 
     fn token(&self, seen: &Seen) -> Result<Value, &'static str> {
@@ -390,7 +401,7 @@ async fn walk(State(issuer): State<Arc<Issuer>>, request: Request, next: Next) -
                 Ok(token) => answer(200, &token),
                 Err(error) => answer(status, &json!({"error": error, "error_description": LEAK})),
             };
-            response.headers_mut().insert("dpop-nonce", NONCE.parse().unwrap());
+            response.headers_mut().insert("dpop-nonce", issuer.wanted_nonce().parse().unwrap());
             response
         }
         "/revoke" => {
@@ -419,7 +430,7 @@ fn challenged(issuer: &Issuer, error: &str) -> Response {
     let scheme = if issuer.dpop.load(Ordering::SeqCst) { "DPoP" } else { "Bearer" };
     let challenge = format!("{scheme} resource_metadata=\"{place}\", error=\"{error}\", error_description=\"{LEAK}\"");
     response.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
-    response.headers_mut().insert("dpop-nonce", NONCE.parse().unwrap());
+    response.headers_mut().insert("dpop-nonce", issuer.wanted_nonce().parse().unwrap());
     response
 }
 

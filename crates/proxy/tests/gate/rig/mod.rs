@@ -133,6 +133,13 @@ impl Rig {
 
     /// Another node of the same deployment, or the same one started anew where it shares nothing of that kind.
     pub async fn another_node(&self, offered: Vec<Offered>) -> Router {
+        let gate = self.another_gate(offered).await;
+        gate.read_demands().await;
+        gate.router()
+    }
+
+    /// The same, before it has read which tenants take no bearer tokens.
+    pub async fn another_gate(&self, offered: Vec<Offered>) -> Gate {
         let admission = RegisterView::new(None, offered.iter().map(|offered| offered.name().clone()).collect());
         let deps = Deps {
             store: self.store.clone(),
@@ -150,7 +157,7 @@ impl Rig {
             None => Gate::new(config, deps),
         };
         assert!(gate.read_catalogues().await.is_empty(), "every catalogue can be read");
-        gate.router()
+        gate
     }
 
     async fn made(
@@ -199,6 +206,7 @@ impl Rig {
         };
         view.poll(store.as_ref()).await.unwrap();
         register.poll(store.as_ref()).await.unwrap();
+        gate.read_demands().await;
         let background = vec![
             tokio::spawn(Arc::clone(&view).keep_polling(store.clone())),
             tokio::spawn(gate.clone().keep_sweeping()),
