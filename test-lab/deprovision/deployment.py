@@ -218,12 +218,23 @@ class Deployment:
 
     def tenant(self, *arguments, **environment):
         """`sallyport tenant … --json` beside the running gate; what it answered."""
+        return self.command("tenant", *arguments, **environment)
+
+    def command(self, *arguments, **environment):
         first = self.nodes[0]
-        command = [self.binary, "tenant", *arguments, "--config", str(first.config), "--json"]
+        command = [self.binary, *arguments, "--config", str(first.config), "--json"]
         run = subprocess.run(command, env={**first.environment, **environment}, capture_output=True, text=True, timeout=60)
         if run.returncode:
-            raise RuntimeError(f"sallyport tenant {' '.join(arguments[:3])} ended with {run.returncode}: {run.stderr.strip()[-800:]}")
+            raise RuntimeError(f"sallyport {' '.join(arguments[:4])} ended with {run.returncode}: {run.stderr.strip()[-800:]}")
         return json.loads(run.stdout)
+
+    def agent(self, name, redirect, scopes):
+        """Makes an agent that people may let act for them; its client id and secret."""
+        self.tenant("set", TENANT, "--agent-secrets", "true")
+        words = [word for scope in scopes for word in ("--scope", scope)]
+        made = self.command("agent", "create", TENANT, name.title(), "--client-id", name, "--purpose", "Lab work", *words,
+                            "--redirect-uri", redirect, "--secret")
+        return name, made["credential"]["client_secret"]
 
     def connect(self):
         """The tenant's identity provider, its domain and its SCIM client, from both sides."""

@@ -3,8 +3,8 @@
 its 2xx to Canaille, to the last answer that was still given, on every node of a deployment.
 
 In each round a person whom Canaille pushed holds, on every node, an access token, a refresh token, an MCP
-session and an open stream. She calls a tool every 10 ms and refreshes every 25 ms there. Then Canaille locks her, in
-every second round deletes her. Nothing else ends her access: the provider is never asked again
+session and an open stream, and so does an agent that acts for her. Each calls a tool every 10 ms and refreshes every
+25 ms there. Then Canaille locks her, in every second round deletes her. Nothing else ends her access: the provider is never asked again
 (`--do-not-ask-again`). Afterwards a code and a browser session from before, and after an unlock all that she
 had, must not work again.
 
@@ -38,8 +38,8 @@ from person import Access, People
 BOUND, BATCH, TARGET = 2.0, 10, 1000
 # A node whose database is back must serve again within this.
 RECOVERY = 15.0
-# A call that was under way gets its refusal as a JSON-RPC error or, when its session ended under it, no answer at all.
-REASONS = {"call": ("401", "token_revoked", "202 None"), "refresh": ("invalid_grant",)}
+# A call that was under way gets its refusal as a JSON-RPC error.
+REASONS = {"call": ("401", "token_revoked", "session_ended"), "refresh": ("invalid_grant",)}
 REASONS_CUT_OFF = {"call": (*REASONS["call"], "503", "revocations_unknown"), "refresh": (*REASONS["refresh"], "503", "no answer")}
 
 
@@ -60,11 +60,11 @@ class Figures:
 
     def table(self, nodes, target):
         heads = [f"{column} {share}" for column in ("granted", "refused") for share in ("p50", "p99", "max")]
-        print(f"{f'{nodes} nodes' if nodes > 1 else '1 node':<14}" + "".join(f"{head:>13}" for head in heads))
+        print(f"{f'{nodes} nodes' if nodes > 1 else '1 node':<15}" + "".join(f"{head:>13}" for head in heads))
         for name in self.granted:
             cells = [value for kept in (self.granted, self.refused) for value in
                      (percentile(kept[name], 0.5), percentile(kept[name], 0.99), max(kept[name]))]
-            print(f"{name:<14}" + "".join(f"{cell:13.1f}" for cell in cells))
+            print(f"{name:<15}" + "".join(f"{cell:13.1f}" for cell in cells))
         took = [percentile(self.answers, 0.5), percentile(self.answers, 0.99), max(self.answers)]
         print("our answer to the push took p50 {:.1f}, p99 {:.1f}, max {:.1f} ms".format(*took))
         p99 = percentile(self.refused["all"], 0.99)
@@ -108,8 +108,8 @@ class Taken:
         """Adds the figures of the round. `reasons`: what must be in the first refusals."""
         rows = {}
         for thread in self.access.all:
-            name = f"call {thread.node}" if thread.kind == "call" else thread.kind
-            granted, refused = self.stream(thread) if thread.kind == "stream" else self.asked(thread, reasons)
+            name = f"{thread.kind} {thread.node}" if thread.kind.endswith("call") else thread.kind
+            granted, refused = self.stream(thread) if thread.kind.endswith("stream") else self.asked(thread, reasons)
             before = rows.get(name, (0.0, 0.0))
             rows[name] = (max(before[0], granted), max(before[1], refused))
         rows["all"] = tuple(max(row[column] for row in rows.values()) for column in (0, 1))
@@ -137,7 +137,7 @@ class Taken:
             first = time.monotonic()
         elif first < self.exchange["asked"]:
             self.wrong.append(f"{what} was refused before anything was asked: {thread.refusal[:200]}")
-        elif not any(reason in thread.refusal for reason in reasons[thread.kind]):
+        elif not any(reason in thread.refusal for reason in reasons[thread.kind.split()[-1]]):
             self.wrong.append(f"{what} was refused with {thread.refusal[:300]}")
         if thread.granted_again is not None:
             self.wrong.append(f"{what} was granted again, {thread.granted_again - self.since:.3f} s after")
@@ -171,7 +171,7 @@ class Measurement:
 
     def round(self, number, person):
         verb = ("lock", "delete")[number % 2]
-        access = Access(self.deployment, self.people.client, person)
+        access = Access(self.deployment, self.people, person)
         taken = Taken(self.deployment, access)
         try:
             access.start()
@@ -188,8 +188,8 @@ class Measurement:
     def cut_off_round(self, number, person):
         """The last node loses its database while a colleague goes on working everywhere."""
         cut, others = self.deployment.nodes[-1], self.deployment.nodes[:-1]
-        witness = Access(self.deployment, self.people.client, self.people.make(1)[0], every=0.05, refresh=False)
-        access = Access(self.deployment, self.people.client, person)
+        witness = Access(self.deployment, self.people, self.people.make(1)[0], every=0.05, refresh=False)
+        access = Access(self.deployment, self.people, person)
         taken, relay = Taken(self.deployment, access), self.deployment.relay
         try:
             for asking in witness.calls:
@@ -221,10 +221,10 @@ class Measurement:
         """What somebody else sees meanwhile, and when the node last served her."""
         wrong = []
         time.sleep(max(0.0, frozen + BOUND + 0.5 - time.monotonic()))
-        for asking in witness.calls[:-1]:
-            if asking.refused:
+        for asking in witness.calls:
+            if asking.refused and asking.node != cut.name:
                 wrong.append(f"{asking.node}, which has its database, refused somebody else: {asking.refusal[:200]}")
-        mine = witness.calls[-1]
+        mine = witness.calls[len(others)]
         lapsed = mine.last_granted
         if lapsed - frozen > BOUND:
             wrong.append(f"{cut.name} still served somebody else {lapsed - frozen:.3f} s after it was cut off")
@@ -235,7 +235,7 @@ class Measurement:
 
     def recovery(self, cut, witness, thawed):
         """Seconds until the node that was cut off serves again; None if it does not."""
-        mine = witness.calls[-1]
+        mine = witness.calls[len(self.deployment.nodes) - 1]
         while time.monotonic() < thawed + RECOVERY:
             if mine.granted_again is not None and mine.granted_again > thawed and cut.ready():
                 return mine.granted_again - thawed

@@ -1,5 +1,5 @@
 """A person of the tenant: created by Canaille's push, signed in there through the gate, with a grant, an
-MCP session and an open stream at every node.
+MCP session and an open stream at every node; and an agent that acts for her, with the same at every node.
 
 Standard library only.
 """
@@ -19,11 +19,12 @@ CALL_EVERY, REFRESH_EVERY = 0.01, 0.025
 
 @dataclasses.dataclass
 class Person:
-    """Tokens are one answer of the token endpoint for each node."""
+    """Tokens are one answer of the token endpoint for each node; `acted`: those of the agent that acts for her."""
 
     login: str
     browser: browser.Browser
     tokens: list
+    acted: list
 
 
 def scope_of(endpoint):
@@ -41,6 +42,7 @@ class People:
         self.deployment, self.count = deployment, 0
         self.client = driver.Client(deployment.endpoint)
         self.scope = scope_of(deployment.endpoint)
+        self.agent = driver.Client(deployment.endpoint, *deployment.agent("helper", driver.Client.redirect, self.scope.split()))
 
     def make(self, number):
         """`number` people in one group, signed in."""
@@ -50,32 +52,46 @@ class People:
             logins.append(f"person{self.count}")
             self.deployment.canaille("user", login=logins[-1], email=f"{logins[-1]}@{DOMAIN}", name=f"Person {self.count}")
         self.deployment.canaille("group", name=f"group{self.count}", members=logins)
-        return [self.sign_in(login) for login in logins]
+        made = [self.sign_in(login) for login in logins]
+        # Until the next are made a kept connection would be closed from the other side.
+        self.agent.wire.close()
+        return made
 
     def sign_in(self, login):
         account = {"email": f"{login}@{DOMAIN}", "username": login, "password": f"{login}-password", "federated": True,
                    # Our page that leaves for the provider refreshes itself by a header; a person may press its link.
                    "press": "^Go on$"}
-        person = Person(login, browser.Browser(account), [])
+        person = Person(login, browser.Browser(account), [], [])
         for _ in self.deployment.nodes:
             person.tokens.append(self.client.sign_in(person.browser, self.scope))
+            person.acted.append(self.agent.sign_in(person.browser, self.scope))
+            if driver.claims(person.acted[-1]["access_token"]).get("act", {}).get("sub") != self.agent.client_id:
+                raise RuntimeError(f"the agent's token does not say that it acts for {login}")
         return person
 
 
 class Access:
     """What a person does with her tokens, on every node, until it is ended."""
 
-    def __init__(self, deployment, client, person, every=CALL_EVERY, refresh=True):
-        self.person, self.client, self.deployment = person, client, deployment
-        self.callers, self.streams, self.calls, self.refreshes = [], [], [], []
-        for node, tokens in zip(deployment.nodes, person.tokens):
-            caller = watch.mcp_session(node.url, deployment.endpoint, tokens["access_token"])
-            self.callers.append(caller)
-            self.streams.append(watch.Stream(node.name, caller))
-            # Its own connection: the stream's session is asked for by both.
-            self.calls.append(watch.calls(node.name, caller, every))
-            if refresh:
-                self.refreshes.append(watch.refreshes(node.name, client, node.url, deployment.host, tokens["refresh_token"], REFRESH_EVERY))
+    def __init__(self, deployment, people, person, every=CALL_EVERY, refresh=True):
+        self.person, self.client, self.deployment = person, people.client, deployment
+        self.callers, self.streams, self.calls, self.refreshes, self.clients = [], [], [], [], []
+        # Her own at every node first: a witness is looked at there.
+        for who, client, all_tokens in (("", people.client, person.tokens), ("agent ", people.agent, person.acted)):
+            for node, tokens in zip(deployment.nodes, all_tokens):
+                self.hold(who, client, node, tokens, every, refresh)
+
+    def hold(self, who, client, node, tokens, every, refresh):
+        """A session, a stream, calls and refreshes of her or of the agent that acts for her, at one node."""
+        caller = watch.mcp_session(node.url, self.deployment.endpoint, tokens["access_token"])
+        self.callers.append(caller)
+        self.clients.append(client)
+        self.streams.append(watch.Stream(node.name, caller, f"{who}stream"))
+        # Its own connection: the stream's session is asked for by both.
+        self.calls.append(watch.calls(node.name, caller, every, f"{who}call"))
+        if refresh:
+            self.refreshes.append(watch.refreshes(node.name, client, node.url, self.deployment.host, tokens["refresh_token"], REFRESH_EVERY,
+                                                  f"{who}refresh"))
 
     @property
     def all(self):
@@ -114,7 +130,7 @@ class Access:
 
     def expires(self):
         """When the first of the access tokens ends by itself, seconds from now."""
-        return min(driver.claims(tokens["access_token"])["exp"] for tokens in self.person.tokens) - time.time()
+        return min(driver.claims(tokens["access_token"])["exp"] for tokens in (*self.person.tokens, *self.person.acted)) - time.time()
 
     def code(self):
         """A code that nobody has redeemed, and its verifier."""
@@ -134,14 +150,14 @@ class Access:
         _, headers, _ = self.person.browser.fetch(url)
         if "code=" in (headers.get("Location") or ""):
             works.append("the browser's session")
-        for node, caller, refresh in zip(self.deployment.nodes, self.callers, self.refreshes):
+        for node, client, caller, refresh in zip(self.deployment.nodes * 2, self.clients, self.callers, self.refreshes):
             # New connections: the old ones may have been closed meanwhile.
             again = watch.caller(node.url, self.deployment.endpoint, caller.token)
             again.session = caller.session
-            fresh = watch.refreshes(node.name, self.client, node.url, self.deployment.host, refresh.newest[0], REFRESH_EVERY)
+            fresh = watch.refreshes(node.name, client, node.url, self.deployment.host, refresh.newest[0], REFRESH_EVERY)
             tries = {"the session": lambda: again.tool("echo", {"message": "again"})[0] == 200, "a new session": lambda: opens(again),
                      "a refresh": lambda: fresh.ask()[0]}
-            works += [f"{what} on {node.name}" for what, granted in tries.items() if granted()]
+            works += [f"{what} of {client.client_id} on {node.name}" for what, granted in tries.items() if granted()]
             again.wire.close()
         return works
 

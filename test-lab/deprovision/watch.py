@@ -87,11 +87,9 @@ class Asking(threading.Thread):
 class Stream(threading.Thread):
     """A session's GET stream (MCP 2025-11-25, Streamable HTTP): it is open when this exists."""
 
-    kind = "stream"
-
-    def __init__(self, node_name, caller):
+    def __init__(self, node_name, caller, kind="stream"):
         super().__init__(daemon=True)
-        self.node, self.end, self.bytes = node_name, None, 0
+        self.kind, self.node, self.end, self.bytes = kind, node_name, None, 0
         self.connection = http.client.HTTPConnection(caller.wire.netloc, timeout=15)
         headers = {**caller.headers(), "Accept": "text/event-stream", "Host": caller.wire.host}
         del headers["Content-Type"]
@@ -118,16 +116,16 @@ class Stream(threading.Thread):
             self.socket.shutdown(socket.SHUT_RDWR)
 
 
-def calls(node_name, caller, every):
+def calls(node_name, caller, every, kind="call"):
     """`echo` through a session; granted is an answer that holds what was sent."""
     def ask():
         status, answer = caller.tool("echo", {"message": "still here"})
         return status == 200 and "still here" in json.dumps((answer or {}).get("result", {})), f"{status} {answer}"
 
-    return Asking("call", node_name, every, ask)
+    return Asking(kind, node_name, every, ask)
 
 
-def refreshes(node_name, client, node, host, token, every):
+def refreshes(node_name, client, node, host, token, every, kind="refresh"):
     """A grant's refresh token, used and replaced."""
     wire, kept = AtNode(node, host), [token]
 
@@ -137,6 +135,6 @@ def refreshes(node_name, client, node, host, token, every):
             kept[0] = answer["refresh_token"]
         return status == 200, f"{status} {answer}"
 
-    asking = Asking("refresh", node_name, every, ask)
+    asking = Asking(kind, node_name, every, ask)
     asking.newest = kept
     return asking

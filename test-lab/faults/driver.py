@@ -208,12 +208,12 @@ class Caller:
 
 
 class Client:
-    """An OAuth public client of one endpoint; discovery from its 401, then registration."""
+    """An OAuth client of one endpoint, public unless it has a secret; discovery from its 401, then registration."""
 
     redirect = "http://127.0.0.1:45999/callback"
 
-    def __init__(self, endpoint, client_id=None):
-        self.endpoint = endpoint
+    def __init__(self, endpoint, client_id=None, client_secret=None):
+        self.endpoint, self.client_secret = endpoint, client_secret
         self.wire = Wire(endpoint)
         status, headers, text = self.wire.send("POST", path_of(endpoint), b"{}", {"Content-Type": "application/json"})
         # The gate answered without reading the body, and may close the connection for it.
@@ -262,6 +262,8 @@ class Client:
     def post(self, endpoint, wire=None, **form):
         """Status and JSON of a form to an endpoint of the metadata."""
         form.setdefault("client_id", self.client_id)
+        if self.client_secret:
+            form["client_secret"] = self.client_secret
         status, _, text = (wire or self.wire).send("POST", path_of(self.metadata[endpoint]), urllib.parse.urlencode(form),
                                                    {"Content-Type": FORM})
         return status, json.loads(text or b"{}")

@@ -147,7 +147,10 @@ async fn what_is_wrong_is_said_and_nothing_is_made() {
         assert!(format!("{error:#}").contains(said), "{typed}: {error:#}");
     }
     assert!(bench.store.streams(None).await.unwrap().is_empty());
-    assert_eq!(bench.notices().await, "");
+    let notices = bench.notices().await;
+    let asked = notices.matches("tenant.signals.add").count();
+    assert_eq!(asked, 3, "whatever goes out is noted before it does, and nothing else: {notices}");
+    assert!(!notices.contains("the token"));
 }
 
 #[tokio::test]
