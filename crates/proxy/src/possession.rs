@@ -297,7 +297,7 @@ mod tests {
                 clock.set(at(now));
                 if is_good(&possession, &used, at(now)) {
                     assert!(!possession.first_use(&used, &clock).await.unwrap(), "{start} {window} {iat} {now}");
-                    (shown, longest) = (shown + 1, longest.max(now - start));
+                    (shown, longest) = (shown + 1, longest.max(now.saturating_sub(start)));
                 }
             }
         }

@@ -305,7 +305,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_knows_each_until_its_end_and_refuses_what_it_has_no_room_for() {
-        let ids = MemoryProofIds::of_at_most(2, 2);
+        let ids = MemoryProofIds::of_at_most(2, 10);
         let all = [proof(1, 1_010), proof(1, 1_010), proof(2, 1_020)];
         assert_eq!(ids.use_each_once(&all, NOW).await.unwrap(), [true, false, true]);
         assert_eq!(ids.use_once(proof(3, 1_010), NOW).await, Err(NoProofIds::Full));
