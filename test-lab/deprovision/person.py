@@ -4,6 +4,7 @@ MCP session and an open stream at every node; and an agent that acts for her, wi
 Standard library only.
 """
 
+import collections
 import dataclasses
 import re
 import time
@@ -15,6 +16,16 @@ import driver  # watch.py put its folder on the path
 import browser  # deployment.py put its folder on the path
 
 CALL_EVERY, REFRESH_EVERY = 0.01, 0.025
+# Authorization requests in a minute, all from this one address: the gate takes 120.
+AUTHORIZATIONS = 100
+asked = collections.deque(maxlen=AUTHORIZATIONS)
+
+
+def in_turn():
+    """Waits until one more authorization request is below the gate's limit."""
+    if len(asked) == AUTHORIZATIONS:
+        time.sleep(max(0.0, asked[0] + 60 - time.monotonic()))
+    asked.append(time.monotonic())
 
 
 @dataclasses.dataclass
@@ -63,7 +74,9 @@ class People:
                    "press": "^Go on$"}
         person = Person(login, browser.Browser(account), [], [])
         for _ in self.deployment.nodes:
+            in_turn()
             person.tokens.append(self.client.sign_in(person.browser, self.scope))
+            in_turn()
             person.acted.append(self.agent.sign_in(person.browser, self.scope))
             if driver.claims(person.acted[-1]["access_token"]).get("act", {}).get("sub") != self.agent.client_id:
                 raise RuntimeError(f"the agent's token does not say that it acts for {login}")
@@ -134,6 +147,7 @@ class Access:
 
     def code(self):
         """A code that nobody has redeemed, and its verifier."""
+        in_turn()
         return self.client.authorize(self.person.browser, self.scope())
 
     def scope(self):
@@ -146,6 +160,7 @@ class Access:
         if status == 200:
             works.append("a code from before")
         query, _ = self.client.query(self.scope())
+        in_turn()
         url = self.client.metadata["authorization_endpoint"] + "?" + urllib.parse.urlencode(query)
         _, headers, _ = self.person.browser.fetch(url)
         if "code=" in (headers.get("Location") or ""):
