@@ -21,11 +21,13 @@ AUTHORIZATIONS = 100
 asked = collections.deque(maxlen=AUTHORIZATIONS)
 
 
-def in_turn():
-    """Waits until one more authorization request is below the gate's limit."""
+def in_turn(client):
+    """Waits until one more authorization request of `client` is below the gate's limit."""
     if len(asked) == AUTHORIZATIONS:
         time.sleep(max(0.0, asked[0] + 60 - time.monotonic()))
     asked.append(time.monotonic())
+    # The other side closes a connection that was not used for a while.
+    client.wire.close()
 
 
 @dataclasses.dataclass
@@ -63,10 +65,7 @@ class People:
             logins.append(f"person{self.count}")
             self.deployment.canaille("user", login=logins[-1], email=f"{logins[-1]}@{DOMAIN}", name=f"Person {self.count}")
         self.deployment.canaille("group", name=f"group{self.count}", members=logins)
-        made = [self.sign_in(login) for login in logins]
-        # Until the next are made a kept connection would be closed from the other side.
-        self.agent.wire.close()
-        return made
+        return [self.sign_in(login) for login in logins]
 
     def sign_in(self, login):
         account = {"email": f"{login}@{DOMAIN}", "username": login, "password": f"{login}-password", "federated": True,
@@ -74,9 +73,9 @@ class People:
                    "press": "^Go on$"}
         person = Person(login, browser.Browser(account), [], [])
         for _ in self.deployment.nodes:
-            in_turn()
+            in_turn(self.client)
             person.tokens.append(self.client.sign_in(person.browser, self.scope))
-            in_turn()
+            in_turn(self.agent)
             person.acted.append(self.agent.sign_in(person.browser, self.scope))
             if driver.claims(person.acted[-1]["access_token"]).get("act", {}).get("sub") != self.agent.client_id:
                 raise RuntimeError(f"the agent's token does not say that it acts for {login}")
@@ -147,7 +146,7 @@ class Access:
 
     def code(self):
         """A code that nobody has redeemed, and its verifier."""
-        in_turn()
+        in_turn(self.client)
         return self.client.authorize(self.person.browser, self.scope())
 
     def scope(self):
@@ -156,11 +155,12 @@ class Access:
     def still_works(self, code):
         """What of an ended person's things still works when it is tried once more, everywhere."""
         works = []
+        self.client.wire.close()
         status, answer = self.client.redeem(*code)
         if status == 200:
             works.append("a code from before")
         query, _ = self.client.query(self.scope())
-        in_turn()
+        in_turn(self.client)
         url = self.client.metadata["authorization_endpoint"] + "?" + urllib.parse.urlencode(query)
         _, headers, _ = self.person.browser.fetch(url)
         if "code=" in (headers.get("Location") or ""):
