@@ -1,5 +1,5 @@
 //! What `fuzz/` compares with another parser's tree. Never part of a build of the product: the feature `fuzzing` is
-//! nobody's but that package's.
+//! nobody's but that package's, and our own tests compare in the same words.
 
 use crate::xml::{Element, Limits, canonical, read, tree::Content};
 
@@ -36,7 +36,8 @@ fn seen(bytes: &[u8], limits: &Limits) -> Option<Seen> {
     Some(Seen { lines, canonical })
 }
 
-fn walk(element: Element<'_>, lines: &mut Vec<String>) {
+/// One line per element and text, by our tree.
+pub(crate) fn walk(element: Element<'_>, lines: &mut Vec<String>) {
     let name = element.name();
     let mut attributes: Vec<String> = element
         .attributes()

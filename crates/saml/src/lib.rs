@@ -24,7 +24,7 @@ pub mod certificate;
 mod encoding;
 mod encryption;
 pub mod fault;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod keys;

@@ -1,19 +1,16 @@
 //! A tenant's connections: what they are, what to enter at the provider, switching them, rolling keys over.
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sallyport_identity::{
     SamlKeyStep, rotate_saml_keys, saml_entity_id,
     settings::{ConnectionSettings, OidcSettings},
 };
 use sallyport_model::{ConnectionId, SessionId, SigningKeyId, TenantId};
-use sallyport_oauth::SigningKey;
+use sallyport_oauth::{SigningKey, thumbprint};
 use sallyport_storage::{Connection, RevocationSubject, Tenant};
 use serde_json::{Map, Value, json};
 
-use super::{Tenancy, sha256, work};
+use super::{Tenancy, work};
 use crate::{Code, Fault};
 
 /// Of two who change a connection at once one was faster; nobody is outrun so often.
@@ -215,11 +212,8 @@ pub fn public_key(oidc: &OidcSettings) -> Result<Option<(&'static str, Value)>, 
         .and_then(|kid| SigningKey::from_pkcs8(kid.clone(), &pkcs8).ok().map(|key| (kid, key)))
         .and_then(|(kid, key)| key.verifying_key().ok().map(|key| (kid, key)));
     let Some((kid, key)) = public else { return Err(unreadable) };
-    let point = key.to_jwk(&kid);
-    // In the order that RFC 7638 section 3.2 hashes them in: the id is the thumbprint.
-    let members = json!({ "crv": point.crv, "kty": point.kty, "x": point.x, "y": point.y });
-    let thumbprint = SigningKeyId::new(URL_SAFE_NO_PAD.encode(sha256(&members.to_string())));
-    let Ok(kid) = thumbprint else { return Err(unreadable) };
+    let thumbprint = json!(key.to_jwk(&kid)).as_object().and_then(thumbprint::of_jwk);
+    let Some(kid) = thumbprint.and_then(|id| SigningKeyId::new(id).ok()) else { return Err(unreadable) };
     Ok(Some(("jwk", json!(key.to_jwk(&kid)))))
 }
 

@@ -14,12 +14,13 @@ use sallyport_oauth::{
         Client, ClientAuthentication, ClientKey, Exchange, IssuerRule, Moment, OidcFault, Preset, PresetId,
         ProviderMetadata, Transport,
     },
+    thumbprint,
 };
 use sallyport_storage::Connection;
 use serde_json::{Value, json};
 
 use super::trouble::Trouble;
-use crate::{Identity, IdentityError, session::sha256, settings::OidcSettings};
+use crate::{Identity, IdentityError, settings::OidcSettings};
 
 /// How far a provider's clock and ours may differ.
 pub(super) const LEEWAY: Duration = Duration::from_secs(60);
@@ -128,7 +129,7 @@ pub(super) fn public_keys(settings: &OidcSettings) -> Result<Option<Value>, Oidc
     Ok(Some(json!({ "keys": [jwk] })))
 }
 
-/// The members that make up a key, in the order of RFC 7638 section 3.2.
+/// The members that make up a key.
 fn public_jwk(pkcs8: &[u8]) -> Result<Value, OidcFault> {
     let id = SigningKeyId::new("client").map_err(|_| OidcFault::ClientKey)?;
     if let Ok(key) = SigningKey::from_pkcs8(id.clone(), pkcs8) {
@@ -147,7 +148,7 @@ fn public_jwk(pkcs8: &[u8]) -> Result<Value, OidcFault> {
 
 /// The key's thumbprint (RFC 7638).
 fn kid(jwk: &Value) -> String {
-    URL_SAFE_NO_PAD.encode(sha256(&jwk.to_string()))
+    jwk.as_object().and_then(thumbprint::of_jwk).expect("an EC or RSA key with its members has a thumbprint")
 }
 
 #[cfg(test)]

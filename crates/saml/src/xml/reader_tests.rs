@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::xml::{Element, canonical, tree::Content};
+use crate::{fuzzing::walk, xml::canonical};
 
 fn code(xml: &str) -> &'static str {
     match read(xml.as_bytes(), &Limits::MESSAGE) {
@@ -131,26 +131,7 @@ fn a_canonical_form_does_not_grow_without_bound() {
     assert!(matches!(canonical(document.root(), None, &[], bound), Err(SamlFault::TooLarge { .. })));
 }
 
-/// One line per element and text, by our tree.
-fn ours(element: Element<'_>, out: &mut Vec<String>) {
-    let name = element.name();
-    let mut attributes: Vec<String> = element
-        .attributes()
-        .iter()
-        .map(|a| format!("{{{}}}{}={:?}", a.name.namespace, a.name.local, a.value))
-        .collect();
-    attributes.sort();
-    out.push(format!("<{{{}}}{} {attributes:?}", name.namespace, name.local));
-    for content in element.content() {
-        match content {
-            Content::Element(inner) => ours(inner, out),
-            Content::Text(text) => out.push(format!("{text:?}")),
-        }
-    }
-    out.push(">".to_owned());
-}
-
-/// The same by roxmltree's.
+/// What `fuzzing::walk` writes of our tree, by roxmltree's.
 fn theirs(node: roxmltree::Node<'_, '_>, out: &mut Vec<String>) {
     let mut attributes: Vec<String> = node
         .attributes()
@@ -180,14 +161,14 @@ pub(crate) fn agrees(xml: &[u8]) -> bool {
     let text = &text.replace("\r\n", "\n").replace('\r', "\n");
     let other = roxmltree::Document::parse(text).unwrap_or_else(|e| panic!("roxmltree refuses {text:?}: {e}"));
     let (mut one, mut two) = (Vec::new(), Vec::new());
-    ours(document.root(), &mut one);
+    walk(document.root(), &mut one);
     theirs(other.root_element(), &mut two);
     assert_eq!(one, two, "{text:?}");
     // The canonical form is a fixed point, and reads as the same tree.
     let form = canonical(document.root(), None, &[], 1 << 24).unwrap();
     let again = read(&form, &Limits::MESSAGE.canonical()).unwrap();
     let mut three = Vec::new();
-    ours(again.root(), &mut three);
+    walk(again.root(), &mut three);
     assert_eq!(one, three, "{text:?}");
     assert_eq!(form, canonical(again.root(), None, &[], 1 << 24).unwrap());
     true

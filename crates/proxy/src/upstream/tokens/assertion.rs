@@ -35,7 +35,7 @@ impl AssertionType {
         match self {
             Self::Identity => "sallyport-identity+jwt",
             Self::Subject => "sallyport-subject+jwt",
-            Self::IdJag => "oauth-id-jag+jwt",
+            Self::IdJag => sallyport_oauth::id_jag::TYPE,
             Self::Client => "client-authentication+jwt",
         }
     }
